@@ -1,0 +1,1326 @@
+/* leadscore--1.0.sql */
+
+-- complain if the script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION leadscore" to load this file. \quit
+
+/* ----------------------------------------------------------------------
+ * The story of the extension, from top to bottom:
+ *
+ *	1. Types		the stages of the funnel
+ *	2. Tables		the scoring matrix
+ *	3. Rules		what may be written into the tables
+ *	4. Scoring		score, fit, temperature, grade, explain
+ *	5. Matrices		copy, export, import, templates
+ *
+ * Every name is qualified, so that it does not matter who installs it under
+ * which search_path.
+ * ----------------------------------------------------------------------
+ */
+
+/* ----------------------------------------------------------------------
+ * 1. Types
+ * ----------------------------------------------------------------------
+ */
+
+--
+-- lead_stage: where a lead stands in the funnel
+--
+-- The C side is src/lead_stage.c; the numbers behind the stages are in
+-- src/lead_stage.h and never change.
+--
+
+CREATE TYPE leadscore.lead_stage;
+
+CREATE FUNCTION leadscore.lead_stage_in(cstring) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'lead_stage_in'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_in(cstring) IS
+'I/O: text to lead_stage; unknown text is error 22P02; NULL gives NULL';
+
+CREATE FUNCTION leadscore.lead_stage_out(leadscore.lead_stage) RETURNS cstring
+AS 'MODULE_PATHNAME', 'lead_stage_out'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_out(leadscore.lead_stage) IS
+'I/O: lead_stage to its label';
+
+CREATE FUNCTION leadscore.lead_stage_recv(internal) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'lead_stage_recv'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_recv(internal) IS
+'I/O: binary form (the label as text) to lead_stage; anything else is error 22P03';
+
+CREATE FUNCTION leadscore.lead_stage_send(leadscore.lead_stage) RETURNS bytea
+AS 'MODULE_PATHNAME', 'lead_stage_send'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_send(leadscore.lead_stage) IS
+'I/O: lead_stage to binary form, which is the label as text in the client''s encoding';
+
+CREATE TYPE leadscore.lead_stage (
+	INPUT = leadscore.lead_stage_in,
+	OUTPUT = leadscore.lead_stage_out,
+	RECEIVE = leadscore.lead_stage_recv,
+	SEND = leadscore.lead_stage_send,
+	INTERNALLENGTH = 2,
+	PASSEDBYVALUE,
+	ALIGNMENT = int2,
+	STORAGE = plain,
+	CATEGORY = 'U'
+);
+COMMENT ON TYPE leadscore.lead_stage IS
+'stage of a lead in the funnel: disqualified < lost < nurture < visitor < subscriber < contact < lead < prospect < mql < pql < sal < sql < opportunity < customer < advocate; input ignores case and takes long names such as "Marketing Qualified Lead"';
+
+-- Comparison.  None of these can fail or tell anything: LEAKPROOF.
+
+CREATE FUNCTION leadscore.lead_stage_lt(leadscore.lead_stage, leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_lt'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_lt(leadscore.lead_stage, leadscore.lead_stage) IS
+'implementation of < operator';
+
+CREATE FUNCTION leadscore.lead_stage_le(leadscore.lead_stage, leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_le'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_le(leadscore.lead_stage, leadscore.lead_stage) IS
+'implementation of <= operator';
+
+CREATE FUNCTION leadscore.lead_stage_eq(leadscore.lead_stage, leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_eq'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_eq(leadscore.lead_stage, leadscore.lead_stage) IS
+'implementation of = operator';
+
+CREATE FUNCTION leadscore.lead_stage_ne(leadscore.lead_stage, leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_ne'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_ne(leadscore.lead_stage, leadscore.lead_stage) IS
+'implementation of <> operator';
+
+CREATE FUNCTION leadscore.lead_stage_ge(leadscore.lead_stage, leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_ge'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_ge(leadscore.lead_stage, leadscore.lead_stage) IS
+'implementation of >= operator';
+
+CREATE FUNCTION leadscore.lead_stage_gt(leadscore.lead_stage, leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_gt'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_gt(leadscore.lead_stage, leadscore.lead_stage) IS
+'implementation of > operator';
+
+CREATE FUNCTION leadscore.lead_stage_cmp(leadscore.lead_stage, leadscore.lead_stage) RETURNS integer
+AS 'MODULE_PATHNAME', 'lead_stage_cmp'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_cmp(leadscore.lead_stage, leadscore.lead_stage) IS
+'less-equal-greater: negative, zero or positive; NULL gives NULL';
+
+CREATE FUNCTION leadscore.lead_stage_sortsupport(internal) RETURNS void
+AS 'MODULE_PATHNAME', 'lead_stage_sortsupport'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_sortsupport(internal) IS
+'sort support';
+
+CREATE FUNCTION leadscore.lead_stage_hash(leadscore.lead_stage) RETURNS integer
+AS 'MODULE_PATHNAME', 'lead_stage_hash'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_hash(leadscore.lead_stage) IS
+'hash; NULL gives NULL';
+
+CREATE FUNCTION leadscore.lead_stage_hash_extended(leadscore.lead_stage, bigint) RETURNS bigint
+AS 'MODULE_PATHNAME', 'lead_stage_hash_extended'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_hash_extended(leadscore.lead_stage, bigint) IS
+'hash with a seed; NULL gives NULL';
+
+CREATE OPERATOR leadscore.< (
+	FUNCTION = leadscore.lead_stage_lt,
+	LEFTARG = leadscore.lead_stage,
+	RIGHTARG = leadscore.lead_stage,
+	COMMUTATOR = OPERATOR(leadscore.>),
+	NEGATOR = OPERATOR(leadscore.>=),
+	RESTRICT = pg_catalog.scalarltsel,
+	JOIN = pg_catalog.scalarltjoinsel
+);
+COMMENT ON OPERATOR leadscore.< (leadscore.lead_stage, leadscore.lead_stage) IS
+'less than';
+
+CREATE OPERATOR leadscore.<= (
+	FUNCTION = leadscore.lead_stage_le,
+	LEFTARG = leadscore.lead_stage,
+	RIGHTARG = leadscore.lead_stage,
+	COMMUTATOR = OPERATOR(leadscore.>=),
+	NEGATOR = OPERATOR(leadscore.>),
+	RESTRICT = pg_catalog.scalarlesel,
+	JOIN = pg_catalog.scalarlejoinsel
+);
+COMMENT ON OPERATOR leadscore.<= (leadscore.lead_stage, leadscore.lead_stage) IS
+'less than or equal';
+
+CREATE OPERATOR leadscore.= (
+	FUNCTION = leadscore.lead_stage_eq,
+	LEFTARG = leadscore.lead_stage,
+	RIGHTARG = leadscore.lead_stage,
+	COMMUTATOR = OPERATOR(leadscore.=),
+	NEGATOR = OPERATOR(leadscore.<>),
+	RESTRICT = pg_catalog.eqsel,
+	JOIN = pg_catalog.eqjoinsel,
+	HASHES,
+	MERGES
+);
+COMMENT ON OPERATOR leadscore.= (leadscore.lead_stage, leadscore.lead_stage) IS
+'equal';
+
+CREATE OPERATOR leadscore.<> (
+	FUNCTION = leadscore.lead_stage_ne,
+	LEFTARG = leadscore.lead_stage,
+	RIGHTARG = leadscore.lead_stage,
+	COMMUTATOR = OPERATOR(leadscore.<>),
+	NEGATOR = OPERATOR(leadscore.=),
+	RESTRICT = pg_catalog.neqsel,
+	JOIN = pg_catalog.neqjoinsel
+);
+COMMENT ON OPERATOR leadscore.<> (leadscore.lead_stage, leadscore.lead_stage) IS
+'not equal';
+
+CREATE OPERATOR leadscore.>= (
+	FUNCTION = leadscore.lead_stage_ge,
+	LEFTARG = leadscore.lead_stage,
+	RIGHTARG = leadscore.lead_stage,
+	COMMUTATOR = OPERATOR(leadscore.<=),
+	NEGATOR = OPERATOR(leadscore.<),
+	RESTRICT = pg_catalog.scalargesel,
+	JOIN = pg_catalog.scalargejoinsel
+);
+COMMENT ON OPERATOR leadscore.>= (leadscore.lead_stage, leadscore.lead_stage) IS
+'greater than or equal';
+
+CREATE OPERATOR leadscore.> (
+	FUNCTION = leadscore.lead_stage_gt,
+	LEFTARG = leadscore.lead_stage,
+	RIGHTARG = leadscore.lead_stage,
+	COMMUTATOR = OPERATOR(leadscore.<),
+	NEGATOR = OPERATOR(leadscore.<=),
+	RESTRICT = pg_catalog.scalargtsel,
+	JOIN = pg_catalog.scalargtjoinsel
+);
+COMMENT ON OPERATOR leadscore.> (leadscore.lead_stage, leadscore.lead_stage) IS
+'greater than';
+
+CREATE OPERATOR CLASS leadscore.lead_stage_ops
+DEFAULT FOR TYPE leadscore.lead_stage USING btree AS
+	OPERATOR 1 leadscore.<,
+	OPERATOR 2 leadscore.<=,
+	OPERATOR 3 leadscore.=,
+	OPERATOR 4 leadscore.>=,
+	OPERATOR 5 leadscore.>,
+	FUNCTION 1 leadscore.lead_stage_cmp(leadscore.lead_stage, leadscore.lead_stage),
+	FUNCTION 2 leadscore.lead_stage_sortsupport(internal),
+	FUNCTION 4 pg_catalog.btequalimage(oid);
+COMMENT ON OPERATOR CLASS leadscore.lead_stage_ops USING btree IS
+'order of stages: exits first, then the funnel from visitor to advocate';
+COMMENT ON OPERATOR FAMILY leadscore.lead_stage_ops USING btree IS
+'order of stages: exits first, then the funnel from visitor to advocate';
+
+CREATE OPERATOR CLASS leadscore.lead_stage_ops
+DEFAULT FOR TYPE leadscore.lead_stage USING hash AS
+	OPERATOR 1 leadscore.=,
+	FUNCTION 1 leadscore.lead_stage_hash(leadscore.lead_stage),
+	FUNCTION 2 leadscore.lead_stage_hash_extended(leadscore.lead_stage, bigint);
+COMMENT ON OPERATOR CLASS leadscore.lead_stage_ops USING hash IS
+'equality of stages';
+COMMENT ON OPERATOR FAMILY leadscore.lead_stage_ops USING hash IS
+'equality of stages';
+
+-- Casts.  From text none is implicit, or "stage = some_text" would fail at run
+-- time rather than when it is parsed; to a number neither, or stages could be
+-- added up.
+
+CREATE FUNCTION leadscore.lead_stage_to_text(stage leadscore.lead_stage) RETURNS text
+AS 'MODULE_PATHNAME', 'lead_stage_to_text'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_to_text(leadscore.lead_stage) IS
+'label of a stage, such as "mql"; implementation of the cast to text; NULL gives NULL';
+
+CREATE CAST (leadscore.lead_stage AS text)
+WITH FUNCTION leadscore.lead_stage_to_text(leadscore.lead_stage) AS ASSIGNMENT;
+COMMENT ON CAST (leadscore.lead_stage AS text) IS
+'label of a stage, such as "mql"';
+
+CREATE CAST (text AS leadscore.lead_stage) WITH INOUT;
+COMMENT ON CAST (text AS leadscore.lead_stage) IS
+'read a stage as input does: case and surrounding blanks do not matter, long names are taken, anything else is error 22P02';
+
+CREATE FUNCTION leadscore.stage_rank(stage leadscore.lead_stage) RETURNS smallint
+AS 'MODULE_PATHNAME', 'lead_stage_to_int2'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.stage_rank(leadscore.lead_stage) IS
+'rank of a stage: a number that orders as stages do and never changes; below 100 exits, from 200 qualified, from 300 customers; NULL gives NULL';
+
+CREATE CAST (leadscore.lead_stage AS smallint)
+WITH FUNCTION leadscore.stage_rank(leadscore.lead_stage);
+COMMENT ON CAST (leadscore.lead_stage AS smallint) IS
+'rank of a stage';
+
+CREATE FUNCTION leadscore.lead_stage_to_int4(stage leadscore.lead_stage) RETURNS integer
+AS 'MODULE_PATHNAME', 'lead_stage_to_int4'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_to_int4(leadscore.lead_stage) IS
+'rank of a stage; implementation of the cast to integer; NULL gives NULL';
+
+CREATE CAST (leadscore.lead_stage AS integer)
+WITH FUNCTION leadscore.lead_stage_to_int4(leadscore.lead_stage);
+COMMENT ON CAST (leadscore.lead_stage AS integer) IS
+'rank of a stage';
+
+CREATE FUNCTION leadscore.lead_stage_smaller(leadscore.lead_stage, leadscore.lead_stage) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'lead_stage_smaller'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_smaller(leadscore.lead_stage, leadscore.lead_stage) IS
+'smaller of two stages; NULL gives NULL';
+
+CREATE FUNCTION leadscore.lead_stage_larger(leadscore.lead_stage, leadscore.lead_stage) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'lead_stage_larger'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.lead_stage_larger(leadscore.lead_stage, leadscore.lead_stage) IS
+'larger of two stages; NULL gives NULL';
+
+CREATE AGGREGATE leadscore.min(leadscore.lead_stage) (
+	SFUNC = leadscore.lead_stage_smaller,
+	STYPE = leadscore.lead_stage,
+	COMBINEFUNC = leadscore.lead_stage_smaller,
+	SORTOP = OPERATOR(leadscore.<),
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE leadscore.min(leadscore.lead_stage) IS
+'minimum of all stages; NULLs are skipped, no stage at all gives NULL';
+
+CREATE AGGREGATE leadscore.max(leadscore.lead_stage) (
+	SFUNC = leadscore.lead_stage_larger,
+	STYPE = leadscore.lead_stage,
+	COMBINEFUNC = leadscore.lead_stage_larger,
+	SORTOP = OPERATOR(leadscore.>),
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE leadscore.max(leadscore.lead_stage) IS
+'maximum of all stages; NULLs are skipped, no stage at all gives NULL';
+
+CREATE FUNCTION leadscore.is_exit(stage leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_is_exit'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.is_exit(leadscore.lead_stage) IS
+'has the lead left the funnel: disqualified, lost or nurture; NULL gives NULL';
+
+CREATE FUNCTION leadscore.is_qualified(stage leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_is_qualified'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.is_qualified(leadscore.lead_stage) IS
+'is the lead qualified: mql or beyond; NULL gives NULL';
+
+CREATE FUNCTION leadscore.is_customer(stage leadscore.lead_stage) RETURNS boolean
+AS 'MODULE_PATHNAME', 'lead_stage_is_customer'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.is_customer(leadscore.lead_stage) IS
+'has the lead bought: customer or beyond; NULL gives NULL';
+
+CREATE FUNCTION leadscore.stage_label(stage leadscore.lead_stage) RETURNS text
+AS 'MODULE_PATHNAME', 'lead_stage_to_label'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.stage_label(leadscore.lead_stage) IS
+'English name of a stage for people to read, such as "Marketing Qualified Lead"; NULL gives NULL';
+
+CREATE FUNCTION leadscore.lead_stages(
+	OUT stage leadscore.lead_stage, OUT stage_rank smallint, OUT label text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'lead_stage_list'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 15;
+COMMENT ON FUNCTION leadscore.lead_stages() IS
+'all stages in ascending order, with rank and English name';
+
+/* ----------------------------------------------------------------------
+ * 2. Tables: the scoring matrix
+ *
+ * A model scores one table of leads.  Its matrix is made of factors, each
+ * with rules; thresholds turn the numbers into words.  The C code reads
+ * these tables by column number: new columns go at the end.
+ * ----------------------------------------------------------------------
+ */
+
+CREATE TABLE leadscore.model (
+	name			text COLLATE "C" PRIMARY KEY,
+	target			regclass NOT NULL,
+	source			regclass,
+	key_column		name,
+	channel			text,
+	created_at		text,
+	consent			text,
+	time_zone		text NOT NULL DEFAULT 'UTC',
+	score_min		double precision,
+	score_max		double precision,
+	fit_min			double precision,
+	fit_max			double precision,
+	engagement_min	double precision,
+	engagement_max	double precision,
+	initial_stage	leadscore.lead_stage NOT NULL DEFAULT 'lead',
+	accepted_stage	leadscore.lead_stage NOT NULL DEFAULT 'sql',
+	description		text,
+	search_path		text,
+	version			bigint NOT NULL DEFAULT 1,
+	CONSTRAINT model_score_range_check CHECK (score_min <= score_max),
+	CONSTRAINT model_fit_range_check CHECK (fit_min <= fit_max),
+	CONSTRAINT model_engagement_range_check CHECK (engagement_min <= engagement_max)
+);
+COMMENT ON TABLE leadscore.model IS
+'Scoring models: one named scoring matrix each, for one table of leads.  Several models may score the same table.';
+COMMENT ON COLUMN leadscore.model.name IS 'Name: a lower-case identifier of at most 40 characters; the model''s own tables and views are named after it.';
+COMMENT ON COLUMN leadscore.model.target IS 'Table of the leads.';
+COMMENT ON COLUMN leadscore.model.source IS 'View or table whose row the conditions read, for facts that live in other tables; it exposes the lead''s key and every column the conditions need.  NULL: the target itself.';
+COMMENT ON COLUMN leadscore.model.key_column IS 'Column of target and source that identifies a lead; filled with the primary key when that has one column.';
+COMMENT ON COLUMN leadscore.model.channel IS 'SQL expression over the source that gives the acquisition channel as text, for reports; NULL: no channel.';
+COMMENT ON COLUMN leadscore.model.created_at IS 'SQL expression over the source that tells when the lead arose (timestamptz); cohorts use it.';
+COMMENT ON COLUMN leadscore.model.consent IS 'SQL expression over the source: does the lead consent to be contacted?  Without consent a lead never shows on the hot list.';
+COMMENT ON COLUMN leadscore.model.time_zone IS 'Time zone in which the conditions are read, whatever the session''s; default UTC.';
+COMMENT ON COLUMN leadscore.model.score_min IS 'Lowest score; NULL: open.';
+COMMENT ON COLUMN leadscore.model.score_max IS 'Highest score; NULL: open.';
+COMMENT ON COLUMN leadscore.model.fit_min IS 'Lowest total of the fit axis; NULL: open.';
+COMMENT ON COLUMN leadscore.model.fit_max IS 'Highest total of the fit axis; NULL: open.';
+COMMENT ON COLUMN leadscore.model.engagement_min IS 'Lowest total of the engagement axis; NULL: open.';
+COMMENT ON COLUMN leadscore.model.engagement_max IS 'Highest total of the engagement axis; NULL: open.';
+COMMENT ON COLUMN leadscore.model.initial_stage IS 'Stage in which a new lead starts.';
+COMMENT ON COLUMN leadscore.model.accepted_stage IS 'Stage from which a lead counts as accepted by sales.';
+COMMENT ON COLUMN leadscore.model.description IS 'What the model is for.';
+COMMENT ON COLUMN leadscore.model.search_path IS 'Schemas in which the names of the model''s expressions are looked up; filled with the writer''s search_path.';
+COMMENT ON COLUMN leadscore.model.version IS 'Counts the changes of the model and its rules; every change of the matrix raises it.';
+
+CREATE TABLE leadscore.factor (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	name			text COLLATE "C" NOT NULL,
+	axis			text COLLATE "C" NOT NULL,
+	combine			text COLLATE "C" NOT NULL,
+	points_floor	double precision,
+	points_cap		double precision,
+	description		text,
+	PRIMARY KEY (model, name),
+	CONSTRAINT factor_name_check CHECK (name <> ''),
+	CONSTRAINT factor_axis_check CHECK (axis IN ('fit', 'engagement')),
+	CONSTRAINT factor_combine_check CHECK (combine IN ('sum', 'best')),
+	CONSTRAINT factor_points_range_check CHECK (points_floor <= points_cap)
+);
+COMMENT ON TABLE leadscore.factor IS
+'Factors: groups of rules about one question, for example "company size".';
+COMMENT ON COLUMN leadscore.factor.model IS 'Model the factor belongs to.';
+COMMENT ON COLUMN leadscore.factor.name IS 'Name, unique within the model.';
+COMMENT ON COLUMN leadscore.factor.axis IS 'fit (who the lead is) or engagement (what the lead does).';
+COMMENT ON COLUMN leadscore.factor.combine IS 'How the points of the matching rules become one number: sum, or best (the one with most points).  When not given: best on the fit axis, sum on the engagement axis.';
+COMMENT ON COLUMN leadscore.factor.points_floor IS 'Lowest total of the factor; NULL: open.';
+COMMENT ON COLUMN leadscore.factor.points_cap IS 'Highest total of the factor; NULL: open.';
+COMMENT ON COLUMN leadscore.factor.description IS 'What the factor asks.';
+
+CREATE TABLE leadscore.rule (
+	id				bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+	model			text COLLATE "C" NOT NULL,
+	factor			text COLLATE "C" NOT NULL,
+	parameter		text,
+	significance	text COLLATE "C",
+	condition		text NOT NULL,
+	points			double precision NOT NULL DEFAULT 0,
+	disqualifies	boolean NOT NULL DEFAULT false,
+	enabled			boolean NOT NULL DEFAULT true,
+	note			text,
+	search_path		text,
+	FOREIGN KEY (model, factor) REFERENCES leadscore.factor (model, name)
+		ON UPDATE CASCADE ON DELETE CASCADE,
+	CONSTRAINT rule_significance_check CHECK (significance IN ('key', 'acceptable', 'negative'))
+);
+/* The order in which the rulebook is loaded; also serves the foreign key. */
+CREATE UNIQUE INDEX rule_model_id_idx ON leadscore.rule (model, id);
+CREATE INDEX rule_model_factor_idx ON leadscore.rule (model, factor);
+COMMENT ON TABLE leadscore.rule IS
+'Rules: the lines of the scoring matrix.';
+COMMENT ON COLUMN leadscore.rule.id IS 'Number of the rule; of equally good rules of a "best" factor the lowest counts.';
+COMMENT ON COLUMN leadscore.rule.model IS 'Model the rule belongs to.';
+COMMENT ON COLUMN leadscore.rule.factor IS 'Factor the rule belongs to.';
+COMMENT ON COLUMN leadscore.rule.parameter IS 'What the rule looks for, in a word or two: "medium", "CEO".';
+COMMENT ON COLUMN leadscore.rule.significance IS 'key, acceptable or negative: a label, which does not constrain the points.';
+COMMENT ON COLUMN leadscore.rule.condition IS 'SQL boolean expression over the columns of the model''s source; NULL is no match.';
+COMMENT ON COLUMN leadscore.rule.points IS 'Points when the condition holds, between -1000000 and 1000000.';
+COMMENT ON COLUMN leadscore.rule.disqualifies IS 'A matching lead is disqualified and cold, whatever its points.';
+COMMENT ON COLUMN leadscore.rule.enabled IS 'Disabled rules are kept but do not speak.';
+COMMENT ON COLUMN leadscore.rule.note IS 'Why the rule is there; shown by explain.';
+COMMENT ON COLUMN leadscore.rule.search_path IS 'Schemas in which the condition''s names are looked up; filled with the writer''s search_path.';
+
+CREATE TABLE leadscore.threshold (
+	model			text COLLATE "C"
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	kind			text COLLATE "C" NOT NULL,
+	label			text COLLATE "C" NOT NULL,
+	at_least		double precision NOT NULL,
+	margin			double precision NOT NULL DEFAULT 0,
+	builtin			boolean NOT NULL DEFAULT false,
+	CONSTRAINT threshold_key UNIQUE NULLS NOT DISTINCT (model, builtin, kind, label),
+	CONSTRAINT threshold_kind_check CHECK (kind IN ('temperature', 'fit', 'engagement')),
+	CONSTRAINT threshold_label_check CHECK (
+		CASE kind WHEN 'temperature' THEN label IN ('cold', 'warm', 'hot')
+				  ELSE label ~ '^[[:alnum:]]{1,8}$' END),
+	CONSTRAINT threshold_at_least_check CHECK (at_least < 'Infinity'),
+	CONSTRAINT threshold_margin_check CHECK (margin >= 0 AND margin < 'Infinity'),
+	CONSTRAINT threshold_builtin_check CHECK (NOT builtin OR model IS NULL)
+);
+COMMENT ON TABLE leadscore.threshold IS
+'Thresholds: from which score a lead is warm or hot, and from which total on each axis it has which grade.  A model''s rows replace the default of their kind; rows without a model replace the built-in default.';
+COMMENT ON COLUMN leadscore.threshold.model IS 'Model the threshold belongs to; NULL: default for all models.';
+COMMENT ON COLUMN leadscore.threshold.kind IS 'temperature (on the score), fit or engagement (on the total of that axis, for the grade).';
+COMMENT ON COLUMN leadscore.threshold.label IS 'cold, warm or hot; a letter of the fit grade; a digit of the engagement grade.';
+COMMENT ON COLUMN leadscore.threshold.at_least IS 'Reached from this value on.  What lies below all rows of a kind has the label of the lowest.';
+COMMENT ON COLUMN leadscore.threshold.margin IS 'How far below the threshold a lead must fall before a move down is announced; never changes what views show.';
+COMMENT ON COLUMN leadscore.threshold.builtin IS 'The default that comes with the extension; used where nobody set another.';
+
+INSERT INTO leadscore.threshold (kind, label, at_least, builtin) VALUES
+	('temperature', 'cold', '-Infinity', true),
+	('temperature', 'warm', 25, true),
+	('temperature', 'hot', 50, true),
+	('fit', 'A', 40, true),
+	('fit', 'B', 20, true),
+	('fit', 'C', 0, true),
+	('fit', 'D', '-Infinity', true),
+	('engagement', '1', 40, true),
+	('engagement', '2', 20, true),
+	('engagement', '3', 5, true),
+	('engagement', '4', '-Infinity', true);
+
+CREATE TABLE leadscore.problem (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	rule			bigint REFERENCES leadscore.rule ON UPDATE CASCADE ON DELETE CASCADE,
+	lead_key		text,
+	sqlstate		text COLLATE "C" NOT NULL,
+	message			text NOT NULL,
+	first_seen		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	last_seen		timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	count			bigint NOT NULL DEFAULT 1,
+	CONSTRAINT problem_key UNIQUE NULLS NOT DISTINCT (model, rule, lead_key)
+);
+CREATE INDEX problem_rule_idx ON leadscore.problem (rule);
+COMMENT ON TABLE leadscore.problem IS
+'What went wrong while scoring, instead of an error for the application.';
+COMMENT ON COLUMN leadscore.problem.model IS 'Model that was scored.';
+COMMENT ON COLUMN leadscore.problem.rule IS 'Rule that failed; NULL: the model as a whole.';
+COMMENT ON COLUMN leadscore.problem.lead_key IS 'Key of the lead, as text; NULL: the rule fails for every lead.';
+COMMENT ON COLUMN leadscore.problem.sqlstate IS 'SQLSTATE of the error.';
+COMMENT ON COLUMN leadscore.problem.message IS 'Message of the error.';
+COMMENT ON COLUMN leadscore.problem.first_seen IS 'When it happened first.';
+COMMENT ON COLUMN leadscore.problem.last_seen IS 'When it happened last.';
+COMMENT ON COLUMN leadscore.problem.count IS 'How often it was seen.';
+
+CREATE TABLE leadscore.allowed_function (
+	signature		text COLLATE "C" PRIMARY KEY,
+	note			text
+);
+COMMENT ON TABLE leadscore.allowed_function IS
+'Functions that conditions may call besides the built-in ones; only superusers may change it.';
+COMMENT ON COLUMN leadscore.allowed_function.signature IS 'Schema-qualified name and argument types, as regprocedure shows them: crm.is_competitor(text).';
+COMMENT ON COLUMN leadscore.allowed_function.note IS 'Who asked for it, and why it is safe.';
+
+/* Rows of users are part of their dumps. */
+SELECT pg_catalog.pg_extension_config_dump('leadscore.model', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.factor', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.rule', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.rule_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.threshold', 'WHERE NOT builtin');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.problem', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.allowed_function', '');
+
+/* ----------------------------------------------------------------------
+ * 3. Rules: what may be written into the tables
+ *
+ * The triggers fire ALWAYS: rule tables may be fed by replication as well.
+ * They work under an empty search_path, as pg_restore has it.
+ * ----------------------------------------------------------------------
+ */
+
+CREATE FUNCTION leadscore.check_model_relations() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	relation	regclass;
+	kind		"char";
+	key			name;
+BEGIN
+	IF NEW.name !~ '^[a-z_][a-z0-9_]{0,39}$' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_name',
+			MESSAGE = format('invalid name for a scoring model: "%s"', NEW.name),
+			HINT = 'Use a lower-case identifier of at most 40 characters; tables and views are named after it.';
+	END IF;
+
+	FOREACH relation IN ARRAY ARRAY[NEW.target, NEW.source] LOOP
+		CONTINUE WHEN relation IS NULL;
+		SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = relation;
+		IF NOT FOUND THEN
+			-- a dump may hold a model whose table is gone
+			CONTINUE WHEN TG_OP = 'UPDATE' AND relation IN (OLD.target, OLD.source);
+			RAISE WARNING USING
+				ERRCODE = 'undefined_table',
+				MESSAGE = format('relation %s of scoring model "%s" does not exist', relation, NEW.name);
+			CONTINUE;
+		END IF;
+		IF kind NOT IN ('r', 'p', 'v', 'm', 'f') THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'wrong_object_type',
+				MESSAGE = format('"%s" is not a table or view', relation),
+				HINT = 'The target of a scoring model is a table of leads; its source is a table or view.';
+		END IF;
+		IF relation = NEW.target AND kind IN ('v', 'm') THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'wrong_object_type',
+				MESSAGE = format('"%s" is not a table', relation),
+				HINT = 'Make the table of leads the target, and the view the source of the scoring model.';
+		END IF;
+		IF EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+				   WHERE c.oid = relation AND n.nspname = 'leadscore') THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_object_definition',
+				MESSAGE = format('scoring model "%s" cannot read "%s"', NEW.name, relation),
+				DETAIL = 'A score that depends on scores would be cyclic.';
+		END IF;
+	END LOOP;
+
+	IF NEW.key_column IS NULL THEN
+		SELECT a.attname INTO key
+		FROM pg_index i
+		JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+		WHERE i.indrelid = NEW.target AND i.indisprimary AND i.indnkeyatts = 1;
+		IF NEW.source IS NULL OR EXISTS (
+			SELECT FROM pg_attribute a
+			WHERE a.attrelid = NEW.source AND a.attname = key AND NOT a.attisdropped) THEN
+			NEW.key_column := key;
+		END IF;
+	ELSIF TG_OP = 'INSERT' OR NEW.key_column IS DISTINCT FROM OLD.key_column
+		OR NEW.target IS DISTINCT FROM OLD.target OR NEW.source IS DISTINCT FROM OLD.source THEN
+		FOREACH relation IN ARRAY ARRAY[NEW.target, NEW.source] LOOP
+			CONTINUE WHEN relation IS NULL
+				OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation)
+				OR EXISTS (SELECT FROM pg_attribute a
+						   WHERE a.attrelid = relation AND a.attname = NEW.key_column
+							 AND a.attnum > 0 AND NOT a.attisdropped);
+			RAISE EXCEPTION USING
+				ERRCODE = 'undefined_column',
+				MESSAGE = format('key column "%s" of scoring model "%s" does not exist in "%s"',
+								 NEW.key_column, NEW.name, relation),
+				HINT = 'Target and source of a model both have the column that identifies a lead.';
+		END LOOP;
+	END IF;
+
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_model_relations() IS
+'Trigger on leadscore.model: checks name, target, source and key column, and fills in the key column';
+
+CREATE FUNCTION leadscore.check_model_row() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_check_model_row'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.check_model_row() IS
+'Trigger on leadscore.model: compiles the expressions channel, created_at and consent, fills in search_path, raises the version';
+
+CREATE FUNCTION leadscore.check_rule_row() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_check_rule_row'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.check_rule_row() IS
+'Trigger on leadscore.rule: compiles the condition and fills in search_path';
+
+CREATE FUNCTION leadscore.matrix_changed() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_matrix_changed'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.matrix_changed() IS
+'Trigger on all tables of the matrix: raises the version of the models concerned, so that every session loads the new rules';
+
+CREATE FUNCTION leadscore.set_factor_defaults() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NEW.combine IS NULL THEN
+		NEW.combine := CASE NEW.axis WHEN 'fit' THEN 'best' ELSE 'sum' END;
+	END IF;
+	IF NEW.points_floor IN ('NaN', 'Infinity') OR NEW.points_cap IN ('NaN', '-Infinity') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'numeric_value_out_of_range',
+			MESSAGE = format('floor or cap of factor "%s" is out of range', NEW.name),
+			HINT = 'Use NULL for an open end.';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION leadscore.set_factor_defaults() IS
+'Trigger on leadscore.factor: the default of combine depends on the axis';
+
+CREATE FUNCTION leadscore.check_threshold_row() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- the row that comes with the extension stays; what is written is one of
+	-- the user's, which replaces all of its kind
+	IF TG_OP <> 'INSERT' AND OLD.builtin THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'built-in thresholds cannot be changed',
+			HINT = 'Insert thresholds of this kind with your own values: without a model they are the default of all models.';
+	END IF;
+	IF TG_OP = 'DELETE' THEN
+		RETURN OLD;
+	END IF;
+	IF NEW.builtin THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'only the extension itself can write built-in thresholds';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_threshold_row() IS
+'Trigger on leadscore.threshold: guards the built-in rows';
+
+CREATE FUNCTION leadscore.check_threshold_order() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wrong record;
+BEGIN
+	-- cold < warm < hot; A above B above C; 1 above 2 above 3
+	SELECT t.model, t.kind, t.label, t.next_label INTO wrong
+	FROM (SELECT model, kind, label, at_least,
+				 lead(label) OVER w AS next_label, lead(at_least) OVER w AS next_at_least
+		  FROM leadscore.threshold
+		  WHERE NOT builtin
+		  WINDOW w AS (PARTITION BY model, kind
+					   ORDER BY CASE kind WHEN 'temperature'
+								THEN CASE label WHEN 'hot' THEN '1' WHEN 'warm' THEN '2' ELSE '3' END
+								ELSE label END COLLATE "C")) t
+	WHERE NOT t.at_least > t.next_at_least
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'check_violation',
+			MESSAGE = format('thresholds of kind %s are out of order', wrong.kind),
+			DETAIL = format('Label "%s" must begin above label "%s"%s.', wrong.label, wrong.next_label,
+							CASE WHEN wrong.model IS NULL THEN '' ELSE format(' in model "%s"', wrong.model) END),
+			HINT = 'Change all thresholds of a kind in one statement.';
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_threshold_order() IS
+'Trigger on leadscore.threshold: the better label begins at the higher value';
+
+CREATE FUNCTION leadscore.check_allowed_function() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	function regprocedure;
+BEGIN
+	IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'only superusers can say which functions conditions may call';
+	END IF;
+	IF TG_OP = 'DELETE' THEN
+		RETURN OLD;
+	END IF;
+	-- the search_path holds pg_catalog alone: the name must be qualified, and
+	-- comes out qualified
+	function := NEW.signature::regprocedure;
+	IF (SELECT p.provolatile FROM pg_proc p WHERE p.oid = function) = 'v' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_object_definition',
+			MESSAGE = format('function %s is volatile', function),
+			HINT = 'A condition must give the same answer for the same row.';
+	END IF;
+	NEW.signature := function::text;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_allowed_function() IS
+'Trigger on leadscore.allowed_function: superusers only, signatures in the form of regprocedure';
+
+CREATE TRIGGER a_check_relations BEFORE INSERT OR UPDATE OF name, target, source, key_column ON leadscore.model
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_model_relations();
+CREATE TRIGGER b_check_row BEFORE INSERT OR UPDATE OF name, target, source, key_column, channel,
+	created_at, consent, time_zone, score_min, score_max, fit_min, fit_max, engagement_min,
+	engagement_max, initial_stage, accepted_stage, description, search_path ON leadscore.model
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_model_row();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.model
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.model
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
+CREATE TRIGGER set_defaults BEFORE INSERT OR UPDATE ON leadscore.factor
+	FOR EACH ROW EXECUTE FUNCTION leadscore.set_factor_defaults();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.factor
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.factor
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.rule
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_rule_row();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.rule
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.rule
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON leadscore.threshold
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_threshold_row();
+CREATE TRIGGER check_order AFTER INSERT OR UPDATE ON leadscore.threshold
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.check_threshold_order();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.threshold
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.threshold
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON leadscore.allowed_function
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_allowed_function();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.allowed_function
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.allowed_function
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
+DO $$
+DECLARE
+	t record;
+BEGIN
+	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
+			 FROM pg_catalog.pg_trigger g
+			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.allowed_function}'::pg_catalog.regclass[])
+			   AND NOT g.tgisinternal
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
+	END LOOP;
+END
+$$;
+
+CREATE TYPE leadscore.rule_check AS (
+	ok			boolean,
+	sqlstate	text,
+	message		text,
+	detail		text,
+	hint		text,
+	"position"	integer
+);
+COMMENT ON TYPE leadscore.rule_check IS 'What leadscore.check_rule found.';
+
+CREATE FUNCTION leadscore.check_rule(model text, condition text) RETURNS leadscore.rule_check
+AS 'MODULE_PATHNAME', 'leadscore_check_rule'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore.check_rule(text, text) IS
+'Would this condition be accepted for a rule of this model?  Writes nothing.  Returns ok, or what is wrong, with its position in the text (characters, from 1).  NULL gives NULL; an unknown model is error 42704.';
+
+/*
+ * A column that disappears disables the rules that need it.  The CRM's DDL is
+ * never refused: whatever goes wrong in here is a warning.
+ */
+
+CREATE FUNCTION leadscore._condition_error(model text, condition text, search_path text) RETURNS text[]
+AS 'MODULE_PATHNAME', 'leadscore_condition_error'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._condition_error(text, text, text) IS
+'Internal: SQLSTATE and message of what is wrong with a stored condition; NULL if nothing is.';
+
+CREATE FUNCTION leadscore.disable_broken_rules(model text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	broken	record;
+	found	bigint := 0;
+BEGIN
+	FOR broken IN
+		SELECT r.id, r.model, e.error
+		FROM leadscore.rule r, leadscore._condition_error(r.model, r.condition, r.search_path) AS e(error)
+		WHERE r.model = disable_broken_rules.model AND r.enabled AND e.error IS NOT NULL
+		ORDER BY r.id
+	LOOP
+		UPDATE leadscore.rule SET enabled = false WHERE id = broken.id;
+		INSERT INTO leadscore.problem AS p (model, rule, sqlstate, message)
+		VALUES (broken.model, broken.id, broken.error[1], broken.error[2])
+		ON CONFLICT ON CONSTRAINT problem_key DO UPDATE
+		SET sqlstate = excluded.sqlstate, message = excluded.message,
+			last_seen = excluded.last_seen, count = p.count + 1;
+		RAISE WARNING USING
+			ERRCODE = broken.error[1],
+			MESSAGE = format('rule %s of scoring model "%s" is disabled: %s', broken.id, broken.model, broken.error[2]),
+			HINT = 'The table leadscore.problem keeps a record of it.';
+		found := found + 1;
+	END LOOP;
+	RETURN found;
+END
+$$;
+COMMENT ON FUNCTION leadscore.disable_broken_rules(text) IS
+'Disables the rules of a model whose condition cannot be compiled any more, records each in leadscore.problem, and returns how many.  Needs the privileges to do so on the tables rule and problem.';
+
+CREATE FUNCTION leadscore.after_ddl() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	m record;
+BEGIN
+	FOR m IN
+		SELECT model.name
+		FROM leadscore.model
+		WHERE TG_TAG ~ '^(DROP|ALTER (TYPE|DOMAIN|SCHEMA|FUNCTION|ROUTINE|EXTENSION))'
+		   OR model.target IN (SELECT c.objid FROM pg_event_trigger_ddl_commands() c)
+		   OR model.source IN (SELECT c.objid FROM pg_event_trigger_ddl_commands() c)
+		ORDER BY model.name
+	LOOP
+		PERFORM leadscore.disable_broken_rules(m.name);
+	END LOOP;
+EXCEPTION WHEN OTHERS THEN
+	RAISE WARNING USING
+		ERRCODE = SQLSTATE,
+		MESSAGE = format('leadscore could not check its rules after %s: %s', TG_TAG, SQLERRM);
+END
+$$;
+COMMENT ON FUNCTION leadscore.after_ddl() IS
+'Event trigger: disables the rules that a change of the schema broke';
+REVOKE ALL ON FUNCTION leadscore.after_ddl() FROM PUBLIC;
+
+CREATE EVENT TRIGGER leadscore_after_ddl ON ddl_command_end
+	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'CREATE VIEW',
+				 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER SCHEMA', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER EXTENSION',
+				 'DROP TABLE', 'DROP VIEW', 'DROP MATERIALIZED VIEW', 'DROP FOREIGN TABLE', 'DROP TYPE',
+				 'DROP DOMAIN', 'DROP SCHEMA', 'DROP FUNCTION', 'DROP ROUTINE', 'DROP OPERATOR', 'DROP EXTENSION')
+	EXECUTE FUNCTION leadscore.after_ddl();
+COMMENT ON EVENT TRIGGER leadscore_after_ddl IS 'Disables scoring rules that a change of the schema broke; never refuses the change';
+
+/* ----------------------------------------------------------------------
+ * 4. Scoring
+ *
+ * Everything here takes the model's name and a row of its source, reads the
+ * rules as the statement's snapshot sees them, and writes nothing.
+ * ----------------------------------------------------------------------
+ */
+
+CREATE TYPE leadscore.temperature AS ENUM ('cold', 'warm', 'hot');
+COMMENT ON TYPE leadscore.temperature IS 'How near a lead is to buying: cold, warm or hot.';
+
+CREATE TYPE leadscore.evaluation AS (
+	score			integer,
+	temperature		leadscore.temperature,
+	grade			text,
+	fit				double precision,
+	engagement		double precision,
+	disqualified	boolean,
+	version			bigint
+);
+COMMENT ON TYPE leadscore.evaluation IS 'All that scoring says of one lead, and by which version of the model.';
+
+CREATE FUNCTION leadscore.scoring_support(internal) RETURNS internal
+AS 'MODULE_PATHNAME', 'leadscore_scoring_support'
+LANGUAGE C STRICT;
+COMMENT ON FUNCTION leadscore.scoring_support(internal) IS
+'Planner support: passes the scoring functions just the columns that the rules read';
+
+CREATE FUNCTION leadscore.score(model text, lead record) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_score'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
+SUPPORT leadscore.scoring_support;
+COMMENT ON FUNCTION leadscore.score(text, record) IS
+'Score of a lead: fit plus engagement, within the range of the model, rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+
+CREATE FUNCTION leadscore._score_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_score_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._score_columns(text, oid, int2[], tid, oid, "any") IS
+'Internal: score of a lead given by the columns that the rules read; the planner calls it.';
+
+CREATE FUNCTION leadscore._score_row(model text, lead record) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_score'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._score_row(text, record) IS
+'Internal: score of a lead given as a row, which the planner leaves alone.';
+
+CREATE FUNCTION leadscore.fit(model text, lead record) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_fit'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
+SUPPORT leadscore.scoring_support;
+COMMENT ON FUNCTION leadscore.fit(text, record) IS
+'Total of the fit axis: who the lead is.  Rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+
+CREATE FUNCTION leadscore._fit_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_fit_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._fit_columns(text, oid, int2[], tid, oid, "any") IS
+'Internal: fit of a lead given by the columns that the rules read; the planner calls it.';
+
+CREATE FUNCTION leadscore._fit_row(model text, lead record) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_fit'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._fit_row(text, record) IS
+'Internal: fit of a lead given as a row, which the planner leaves alone.';
+
+CREATE FUNCTION leadscore.temperature(model text, lead record) RETURNS leadscore.temperature
+AS 'MODULE_PATHNAME', 'leadscore_temperature'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
+SUPPORT leadscore.scoring_support;
+COMMENT ON FUNCTION leadscore.temperature(text, record) IS
+'Temperature of a lead: cold, warm or hot by its score, cold if disqualified.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+
+CREATE FUNCTION leadscore._temperature_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS leadscore.temperature
+AS 'MODULE_PATHNAME', 'leadscore_temperature_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._temperature_columns(text, oid, int2[], tid, oid, "any") IS
+'Internal: temperature of a lead given by the columns that the rules read; the planner calls it.';
+
+CREATE FUNCTION leadscore._temperature_row(model text, lead record) RETURNS leadscore.temperature
+AS 'MODULE_PATHNAME', 'leadscore_temperature'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._temperature_row(text, record) IS
+'Internal: temperature of a lead given as a row, which the planner leaves alone.';
+
+CREATE FUNCTION leadscore.grade(model text, lead record) RETURNS text
+AS 'MODULE_PATHNAME', 'leadscore_grade'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
+SUPPORT leadscore.scoring_support;
+COMMENT ON FUNCTION leadscore.grade(text, record) IS
+'Grade of a lead: letter of the fit axis, and digit of the engagement axis if the model has factors on it.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+
+CREATE FUNCTION leadscore._grade_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS text
+AS 'MODULE_PATHNAME', 'leadscore_grade_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._grade_columns(text, oid, int2[], tid, oid, "any") IS
+'Internal: grade of a lead given by the columns that the rules read; the planner calls it.';
+
+CREATE FUNCTION leadscore._grade_row(model text, lead record) RETURNS text
+AS 'MODULE_PATHNAME', 'leadscore_grade'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._grade_row(text, record) IS
+'Internal: grade of a lead given as a row, which the planner leaves alone.';
+
+CREATE FUNCTION leadscore.disqualified(model text, lead record) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_disqualified'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
+SUPPORT leadscore.scoring_support;
+COMMENT ON FUNCTION leadscore.disqualified(text, record) IS
+'Does a disqualifying rule match?  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+
+CREATE FUNCTION leadscore._disqualified_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_disqualified_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._disqualified_columns(text, oid, int2[], tid, oid, "any") IS
+'Internal: disqualified of a lead given by the columns that the rules read; the planner calls it.';
+
+CREATE FUNCTION leadscore._disqualified_row(model text, lead record) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_disqualified'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._disqualified_row(text, record) IS
+'Internal: disqualified of a lead given as a row, which the planner leaves alone.';
+
+CREATE FUNCTION leadscore.evaluate(model text, lead record) RETURNS leadscore.evaluation
+AS 'MODULE_PATHNAME', 'leadscore_evaluate'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
+SUPPORT leadscore.scoring_support;
+COMMENT ON FUNCTION leadscore.evaluate(text, record) IS
+'All results for a lead in one go, and the version of the model they come from.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+
+CREATE FUNCTION leadscore._evaluate_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS leadscore.evaluation
+AS 'MODULE_PATHNAME', 'leadscore_evaluate_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._evaluate_columns(text, oid, int2[], tid, oid, "any") IS
+'Internal: evaluate of a lead given by the columns that the rules read; the planner calls it.';
+
+CREATE FUNCTION leadscore._evaluate_row(model text, lead record) RETURNS leadscore.evaluation
+AS 'MODULE_PATHNAME', 'leadscore_evaluate'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._evaluate_row(text, record) IS
+'Internal: evaluate of a lead given as a row, which the planner leaves alone.';
+
+CREATE FUNCTION leadscore._columns_fit(model text, relation oid, columns int2[]) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_columns_fit'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore._columns_fit(text, oid, int2[]) IS
+'Internal: do these columns of the source suffice for the rules as they are now?';
+
+CREATE FUNCTION leadscore.explain(model text, lead record,
+	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
+	OUT points numeric, OUT occurrences bigint, OUT decayed numeric, OUT counted numeric, OUT note text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'leadscore_explain'
+LANGUAGE C STABLE PARALLEL SAFE COST 100 ROWS 10;
+COMMENT ON FUNCTION leadscore.explain(text, record) IS
+'Why a lead has its score: one row per rule that spoke, then rows without rule_id whose note says what changed the sum: cap, floor, clamp or rounding.  The column counted sums to the score.  No rows for a NULL lead.  Errors: as score().';
+
+/* ----------------------------------------------------------------------
+ * 5. Matrices as a whole: copy, export, import, templates
+ * ----------------------------------------------------------------------
+ */
+
+CREATE FUNCTION leadscore.export_model(model text) RETURNS jsonb
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	matrix jsonb;
+BEGIN
+	SELECT jsonb_build_object(
+		'format', 1,
+		'model', to_jsonb(m) - 'version'
+			|| jsonb_build_object('target', m.target::text, 'source', m.source::text,
+								  'initial_stage', m.initial_stage::text, 'accepted_stage', m.accepted_stage::text),
+		'factors', coalesce((SELECT jsonb_agg(to_jsonb(f) - 'model' ORDER BY f.name)
+							 FROM leadscore.factor f WHERE f.model = m.name), '[]'),
+		'rules', coalesce((SELECT jsonb_agg(to_jsonb(r) - 'model' - 'id' ORDER BY r.id)
+						   FROM leadscore.rule r WHERE r.model = m.name), '[]'),
+		'thresholds', coalesce((SELECT jsonb_agg(to_jsonb(t) - 'model' - 'builtin' ORDER BY t.kind, t.at_least DESC)
+								FROM leadscore.threshold t WHERE t.model = m.name), '[]'))
+	INTO matrix
+	FROM leadscore.model m
+	WHERE m.name = export_model.model;
+
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('scoring model "%s" does not exist', export_model.model),
+			HINT = 'The table leadscore.model lists the models.';
+	END IF;
+	RETURN matrix;
+END
+$$;
+COMMENT ON FUNCTION leadscore.export_model(text) IS
+'The whole matrix of a model as one JSON document, to be kept in version control: the model without its version, its factors by name, its rules in their order and its own thresholds.  import_model() reads it.  NULL gives NULL; an unknown model is error 42704.';
+
+CREATE FUNCTION leadscore.import_model(matrix jsonb, name text DEFAULT NULL, replace boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	the_name	text := coalesce(import_model.name, matrix -> 'model' ->> 'name');
+	m			leadscore.model;
+	stray		text;
+BEGIN
+	IF jsonb_typeof(matrix) IS DISTINCT FROM 'object' OR jsonb_typeof(matrix -> 'model') IS DISTINCT FROM 'object'
+		OR matrix ->> 'format' IS DISTINCT FROM '1' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'not an exported scoring model',
+			HINT = 'Pass what leadscore.export_model() returned.';
+	END IF;
+
+	-- a key that is not known is a slip of the pen, not something to ignore
+	SELECT format('%s.%s', part, key) INTO stray FROM (
+		SELECT 'matrix', key FROM jsonb_object_keys(matrix) k(key)
+		WHERE key NOT IN ('format', 'model', 'factors', 'rules', 'thresholds')
+		UNION ALL
+		SELECT 'model', key FROM jsonb_object_keys(matrix -> 'model') k(key)
+		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.model'::regclass AND attnum > 0 AND attname <> 'version')
+		UNION ALL
+		SELECT 'factors', key FROM jsonb_array_elements(coalesce(matrix -> 'factors', '[]')) e, jsonb_object_keys(e) k(key)
+		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.factor'::regclass AND attnum > 0 AND attname <> 'model')
+		UNION ALL
+		SELECT 'rules', key FROM jsonb_array_elements(coalesce(matrix -> 'rules', '[]')) e, jsonb_object_keys(e) k(key)
+		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.rule'::regclass AND attnum > 0 AND attname NOT IN ('model', 'id'))
+		UNION ALL
+		SELECT 'thresholds', key FROM jsonb_array_elements(coalesce(matrix -> 'thresholds', '[]')) e, jsonb_object_keys(e) k(key)
+		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.threshold'::regclass AND attnum > 0 AND attname NOT IN ('model', 'builtin'))
+	) s(part, key) LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('unknown key "%s" in the exported scoring model', stray);
+	END IF;
+
+	m := jsonb_populate_record(NULL::leadscore.model,
+							   '{"time_zone": "UTC", "initial_stage": "lead", "accepted_stage": "sql"}'::jsonb
+							   || (matrix -> 'model'));
+	m.name := the_name;
+	m.version := 1;
+
+	IF EXISTS (SELECT FROM leadscore.model WHERE model.name = the_name) THEN
+		IF NOT replace THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'duplicate_object',
+				MESSAGE = format('scoring model "%s" already exists', the_name),
+				HINT = 'Import it under another name, or with replace => true.';
+		END IF;
+		DELETE FROM leadscore.factor WHERE model = the_name;
+		DELETE FROM leadscore.threshold WHERE model = the_name;
+		UPDATE leadscore.model SET
+			target = m.target, source = m.source, key_column = m.key_column, channel = m.channel,
+			created_at = m.created_at, consent = m.consent, time_zone = m.time_zone,
+			score_min = m.score_min, score_max = m.score_max, fit_min = m.fit_min, fit_max = m.fit_max,
+			engagement_min = m.engagement_min, engagement_max = m.engagement_max,
+			initial_stage = m.initial_stage, accepted_stage = m.accepted_stage,
+			description = m.description, search_path = m.search_path
+		WHERE model.name = the_name;
+	ELSE
+		INSERT INTO leadscore.model SELECT m.*;
+	END IF;
+
+	INSERT INTO leadscore.factor (model, name, axis, combine, points_floor, points_cap, description)
+	SELECT the_name, f.name, f.axis, f.combine, f.points_floor, f.points_cap, f.description
+	FROM jsonb_populate_recordset(NULL::leadscore.factor, coalesce(matrix -> 'factors', '[]')) f;
+
+	INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, points, disqualifies, enabled, note, search_path)
+	SELECT the_name, r.factor, r.parameter, r.significance, r.condition, coalesce(r.points, 0),
+		   coalesce(r.disqualifies, false), coalesce(r.enabled, true), r.note, coalesce(r.search_path, m.search_path)
+	FROM jsonb_array_elements(coalesce(matrix -> 'rules', '[]')) WITH ORDINALITY e(element, position),
+		 jsonb_populate_record(NULL::leadscore.rule, e.element) r
+	ORDER BY e.position;
+
+	INSERT INTO leadscore.threshold (model, kind, label, at_least, margin)
+	SELECT the_name, t.kind, t.label, t.at_least, coalesce(t.margin, 0)
+	FROM jsonb_populate_recordset(NULL::leadscore.threshold, coalesce(matrix -> 'thresholds', '[]')) t;
+
+	RETURN the_name;
+END
+$$;
+COMMENT ON FUNCTION leadscore.import_model(jsonb, text, boolean) IS
+'Writes a matrix that export_model() returned, under its own or another name, and returns the name.  With replace an existing model of that name gets the new matrix.  All or nothing.  Errors: 42710 model exists, 22023 not an exported model or an unknown key in it, and those of writing rules.';
+
+CREATE FUNCTION leadscore.copy_model("from" text, "to" text) RETURNS text
+LANGUAGE sql STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore.import_model(leadscore.export_model("from"), "to")
+$$;
+COMMENT ON FUNCTION leadscore.copy_model(text, text) IS
+'Copies a model with its factors, rules and thresholds to a new name, which is returned.  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
+
+/*
+ * Templates are exported matrices whose conditions name columns in double
+ * braces, to be replaced by the columns of the user's table.
+ */
+
+CREATE FUNCTION leadscore.template(name text) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF template.name = 'b2b_webinar' THEN
+		RETURN jsonb_build_object(
+			'description', 'Classic matrix for a business-to-business offer with a webinar',
+			'columns', '["company_size", "knowledge_level", "purchase_motivation", "decision_power", "position", "webinar"]'::jsonb,
+			'factors', '[
+				{"name": "company size", "axis": "fit", "combine": "best"},
+				{"name": "knowledge level", "axis": "fit", "combine": "best"},
+				{"name": "purchase motivation", "axis": "fit", "combine": "best"},
+				{"name": "decision power", "axis": "fit", "combine": "best"},
+				{"name": "position", "axis": "fit", "combine": "best"},
+				{"name": "webinar", "axis": "engagement", "combine": "best"}
+			]'::jsonb,
+			'rules', (
+				SELECT jsonb_agg(jsonb_build_object('factor', v.factor, 'parameter', v.parameter, 'significance', v.significance,
+													'condition', format('{{%s}} = %L', replace(v.factor, ' ', '_'), v.parameter),
+													'points', v.points) ORDER BY v.number)
+				FROM (VALUES
+					(1, 'company size', 'large', 'acceptable', 0),
+					(2, 'company size', 'medium', 'key', 5),
+					(3, 'company size', 'small', 'negative', -5),
+					(4, 'knowledge level', 'expert', 'key', 30),
+					(5, 'knowledge level', 'specialist', 'acceptable', 10),
+					(6, 'knowledge level', 'junior specialist', 'negative', -20),
+					(7, 'purchase motivation', 'fear of mistakes', 'key', 5),
+					(8, 'purchase motivation', 'peace at work', 'acceptable', 2),
+					(9, 'purchase motivation', 'personal growth', 'acceptable', 2),
+					(10, 'decision power', 'decides alone', 'key', 20),
+					(11, 'decision power', 'short path', 'acceptable', 10),
+					(12, 'decision power', 'long path', 'acceptable', -5),
+					(13, 'position', 'director', 'acceptable', 5),
+					(14, 'position', 'manager', 'key', 15),
+					(15, 'position', 'specialist', 'negative', -10),
+					(16, 'webinar', 'not registered', 'negative', -30),
+					(17, 'webinar', 'registered, absent', 'negative', -20),
+					(18, 'webinar', 'attended', 'acceptable', 10),
+					(19, 'webinar', 'attended + question', 'key', 20),
+					(20, 'webinar', 'attended + e-book', 'key', 20),
+					(21, 'webinar', 'attended + question + e-book', 'key', 35)
+				) v(number, factor, parameter, significance, points)),
+			'thresholds', '[
+				{"kind": "engagement", "label": "1", "at_least": 30},
+				{"kind": "engagement", "label": "2", "at_least": 20},
+				{"kind": "engagement", "label": "3", "at_least": 5},
+				{"kind": "engagement", "label": "4", "at_least": "-Infinity"}
+			]'::jsonb);
+	END IF;
+	RAISE EXCEPTION USING
+		ERRCODE = 'undefined_object',
+		MESSAGE = format('scoring template "%s" does not exist', template.name),
+		HINT = 'There is: b2b_webinar.';
+END
+$$;
+COMMENT ON FUNCTION leadscore.template(text) IS
+'A ready matrix as JSON: its columns, factors, rules and thresholds.  Templates: b2b_webinar.  NULL gives NULL; an unknown name is error 42704.';
+
+CREATE FUNCTION leadscore.load_template(name text, model text, target regclass DEFAULT NULL, columns jsonb DEFAULT '{}') RETURNS text
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+	template	jsonb := leadscore.template(load_template.name);
+	stray		text;
+	rule		record;
+	condition	text;
+	needed		text;
+BEGIN
+	SELECT c INTO stray FROM pg_catalog.jsonb_object_keys(columns) c
+	WHERE NOT template -> 'columns' OPERATOR(pg_catalog.?) c LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = pg_catalog.format('template "%s" has no column "%s"', load_template.name, stray),
+			HINT = pg_catalog.format('Its columns are: %s.', (SELECT pg_catalog.string_agg(c, ', ') FROM pg_catalog.jsonb_array_elements_text(template -> 'columns') c));
+	END IF;
+
+	IF target IS NOT NULL THEN
+		INSERT INTO leadscore.model (name, target, description)
+		VALUES (load_template.model, load_template.target, template ->> 'description');
+	ELSIF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.name OPERATOR(pg_catalog.=) load_template.model) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = pg_catalog.format('scoring model "%s" does not exist', load_template.model),
+			HINT = 'Insert it into leadscore.model first, or name the table of leads with target => ''...''.';
+	END IF;
+
+	INSERT INTO leadscore.factor (model, name, axis, combine, points_floor, points_cap, description)
+	SELECT load_template.model, f.name, f.axis, f.combine, f.points_floor, f.points_cap, f.description
+	FROM pg_catalog.jsonb_populate_recordset(NULL::leadscore.factor, template -> 'factors') f;
+
+	FOR rule IN
+		SELECT r.*
+		FROM pg_catalog.jsonb_array_elements(template -> 'rules') WITH ORDINALITY e(element, position),
+			 pg_catalog.jsonb_populate_record(NULL::leadscore.rule, e.element) r
+		ORDER BY e.position
+	LOOP
+		condition := rule.condition;
+		FOR needed IN SELECT pg_catalog.jsonb_array_elements_text(template -> 'columns') LOOP
+			condition := pg_catalog.replace(condition, '{{' OPERATOR(pg_catalog.||) needed OPERATOR(pg_catalog.||) '}}',
+											pg_catalog.quote_ident(coalesce(columns ->> needed, needed)));
+		END LOOP;
+		BEGIN
+			INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, points, note)
+			VALUES (load_template.model, rule.factor, rule.parameter, rule.significance, condition, rule.points, rule.note);
+		EXCEPTION WHEN undefined_column THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'undefined_column',
+				MESSAGE = pg_catalog.format('template "%s" does not fit the leads of model "%s": %s', load_template.name, load_template.model, SQLERRM),
+				HINT = pg_catalog.format('Say which columns take the place of the template''s: columns => ''{"%s": "..."}''.',
+										 pg_catalog.substring(rule.condition, '\{\{(\w+)\}\}'));
+		END;
+	END LOOP;
+
+	INSERT INTO leadscore.threshold (model, kind, label, at_least)
+	SELECT load_template.model, t.kind, t.label, t.at_least
+	FROM pg_catalog.jsonb_populate_recordset(NULL::leadscore.threshold, template -> 'thresholds') t
+	WHERE NOT EXISTS (SELECT FROM leadscore.threshold own
+					  WHERE own.model OPERATOR(pg_catalog.=) load_template.model AND own.kind OPERATOR(pg_catalog.=) t.kind);
+
+	RETURN load_template.model;
+END
+$$;
+COMMENT ON FUNCTION leadscore.load_template(text, text, regclass, jsonb) IS
+'Adds the factors, rules and thresholds of a template to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  Errors: 42704 unknown template or model, 42703 a column is missing, 22023 the template has no such column.';

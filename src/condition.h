@@ -1,0 +1,75 @@
+/*-------------------------------------------------------------------------
+ *
+ * condition.h
+ *	  Text of a condition -> checked, planned expression.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_CONDITION_H
+#define LEADSCORE_CONDITION_H
+
+#include "leadscore.h"
+
+#include "nodes/bitmapset.h"
+#include "nodes/primnodes.h"
+#include "parser/parse_node.h"
+#include "pgtime.h"
+#include "utils/rel.h"
+
+/*
+ * Session settings that change what an expression yields.  They are swapped
+ * in and out around compilation, and around evaluation where it matters.
+ */
+typedef struct PinnedSettings
+{
+	pg_tz	   *time_zone;
+	int			date_style;
+	int			date_order;
+	int			interval_style;
+	int			float_digits;
+	int			bytea_format;
+} PinnedSettings;
+
+/* Everything that the conditions over one relation have in common. */
+typedef struct ConditionScope
+{
+	MemoryContext context;		/* lives as long as the scope */
+	Relation	rel;			/* open relation whose row is read */
+	ParseState *pstate;			/* knows just that relation */
+	pg_tz	   *time_zone;		/* the model's time zone */
+	List	   *accepted;		/* functions found acceptable (OIDs) */
+
+	/* where we came from */
+	Oid			save_userid;
+	int			save_sec_context;
+	int			save_nestlevel;
+	PinnedSettings save_settings;
+	char	   *search_path;	/* the one in force, NULL: the session's */
+} ConditionScope;
+
+/* One expression, fit for execution. */
+typedef struct Condition
+{
+	Expr	   *expr;			/* planned */
+	Bitmapset  *columns;		/* columns read, attribute numbers */
+	bool		uses_settings;	/* result depends on PinnedSettings */
+	bool		uses_clock;		/* calls now() or one of its kin */
+	bool		calls_user_code;	/* calls a function that is not built in */
+} Condition;
+
+extern void condition_scope_open(ConditionScope *scope, Relation rel,
+								 pg_tz *time_zone);
+extern void condition_scope_recover(ConditionScope *scope);
+extern void condition_scope_close(ConditionScope *scope);
+extern void condition_scope_path(ConditionScope *scope, const char *path);
+extern void condition_compile(ConditionScope *scope, const char *text,
+							  Oid result_type, const char *what,
+							  Condition *result);
+
+extern char *condition_current_path(void);
+extern bool condition_path_is_bare(void);
+
+extern void settings_pin(pg_tz *time_zone, PinnedSettings *saved);
+extern void settings_unpin(const PinnedSettings *saved);
+
+#endif							/* LEADSCORE_CONDITION_H */

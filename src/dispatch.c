@@ -1,0 +1,1437 @@
+/*-------------------------------------------------------------------------
+ *
+ * dispatch.c
+ *	  Constant-time matching: which rules does a row make candidates?
+ *
+ * The top-level AND of each condition is split.  If one of its conjuncts
+ * compares a key (a column, or an expression over columns that cannot fail)
+ * with constants, the rule hangs under that key:
+ *
+ *	- key = const, key IN (...), key = a OR key = b	 in a hash table
+ *	- key < const, key BETWEEN a AND b				 in a segment tree
+ *	- key, NOT key, key IS [NOT] TRUE/FALSE			 for booleans
+ *	- key IS [NOT] NULL
+ *
+ * so that one probe per key finds all candidate rules, however many there
+ * are.  What remains of the condition is its residual, which the caller
+ * evaluates on a hit.  A condition without such a conjunct is a candidate for
+ * every row.
+ *
+ * The promise: a rule is a candidate for every row on which its dispatched
+ * conjunct is true, and for no other.  So equality by bytes is used under
+ * deterministic collations only, and for every other type the hash and
+ * equality functions of the condition's own operator decide.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/array.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/float.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/pg_locale.h"
+#include "utils/typcache.h"
+
+#include "dispatch.h"
+
+/* How the values of a key are compared. */
+typedef enum KeyKind
+{
+	KEY_INTEGER,				/* maps to int64, order included */
+	KEY_BYTES,					/* equal exactly if the bytes are */
+	KEY_GENERIC					/* by the type's own functions */
+} KeyKind;
+
+/* What is found under a key, in order of preference. */
+typedef enum HandleKind
+{
+	HANDLE_EQUAL,
+	HANDLE_RANGE,
+	HANDLE_TRUE,
+	HANDLE_FALSE,
+	HANDLE_NULL,
+	HANDLE_NOT_NULL
+} HandleKind;
+
+/* A conjunct that a rule can hang on. */
+typedef struct Handle
+{
+	HandleKind	kind;
+	Node	   *key;			/* relabelings stripped */
+	KeyKind		key_kind;
+	Oid			type;			/* type that the operator compares */
+	Oid			operator;
+	Oid			collation;
+	List	   *values;			/* of Const: for HANDLE_EQUAL */
+	Const	   *low;			/* for HANDLE_RANGE; NULL is open */
+	Const	   *high;
+	bool		low_excluded;
+	bool		high_excluded;
+} Handle;
+
+/* A text value; bpchar without its padding. */
+typedef struct Bytes
+{
+	const char *data;
+	int32		len;
+} Bytes;
+
+typedef struct IntegerEntry
+{
+	int64		key;
+	Posting		head;
+	char		status;
+} IntegerEntry;
+
+typedef struct BytesEntry
+{
+	Bytes		key;
+	uint32		hash;
+	Posting		head;
+	char		status;
+} BytesEntry;
+
+typedef struct GenericEntry
+{
+	Datum		key;
+	uint32		hash;
+	Posting		head;
+	char		status;
+} GenericEntry;
+
+typedef struct EqualTable EqualTable;
+
+static inline uint32 hash_integer(int64 key);
+static inline uint32 hash_bytes_key(Bytes key);
+static inline bool equal_bytes_keys(Bytes a, Bytes b);
+static uint32 hash_generic(EqualTable *table, Datum key);
+static bool equal_generic(EqualTable *table, Datum a, Datum b);
+
+#define SH_PREFIX integers
+#define SH_ELEMENT_TYPE IntegerEntry
+#define SH_KEY_TYPE int64
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) hash_integer(key)
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+#define SH_PREFIX bytes
+#define SH_ELEMENT_TYPE BytesEntry
+#define SH_KEY_TYPE Bytes
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) hash_bytes_key(key)
+#define SH_EQUAL(tb, a, b) equal_bytes_keys(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+#define SH_PREFIX generic
+#define SH_ELEMENT_TYPE GenericEntry
+#define SH_KEY_TYPE Datum
+#define SH_KEY key
+#define SH_HASH_KEY(tb, key) hash_generic((EqualTable *) (tb)->private_data, key)
+#define SH_EQUAL(tb, a, b) equal_generic((EqualTable *) (tb)->private_data, a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+struct EqualTable
+{
+	EqualTable *next;
+	KeyKind		kind;
+	Oid			type;			/* decides how an integer is read */
+	Oid			operator;
+	Oid			collation;
+	FmgrInfo	equal;			/* for KEY_GENERIC */
+	FmgrInfo	hash;
+	integers_hash *integers;
+	bytes_hash *bytes;
+	generic_hash *generic;
+};
+
+/* A boundary between two segments of a range table's values. */
+typedef struct Bound
+{
+	int64		integer;
+	Datum		datum;
+	bool		after;			/* lies after the value, not before it */
+} Bound;
+
+typedef struct RangeRule
+{
+	int32		rule;
+	bool		has_low;
+	bool		has_high;
+	Bound		low;
+	Bound		high;
+} RangeRule;
+
+/*
+ * The bounds of all intervals cut the values into segments; a segment tree
+ * over them holds each interval in O(log n) nodes, and the nodes above a
+ * segment hold all intervals that cover it.
+ */
+typedef struct RangeTable
+{
+	struct RangeTable *next;
+	KeyKind		kind;
+	Oid			type;
+	Oid			collation;
+	FmgrInfo	compare;		/* for KEY_GENERIC */
+	List	   *rules;			/* of RangeRule, until finished */
+	int			nbounds;
+	Bound	   *bounds;			/* sorted, distinct */
+	int64	   *integers;		/* values of the bounds, for KEY_INTEGER */
+	Posting    *heads;			/* rules of each node */
+	int32	   *up;				/* nearest node at or above that has rules */
+} RangeTable;
+
+/* All that hangs under one key. */
+typedef struct Probe
+{
+	AttrNumber	attno;			/* column, or 0 for an expression */
+	Node	   *key;
+	ExprState  *state;
+	EqualTable *equal;
+	RangeTable *range;
+	Posting		when_true;
+	Posting		when_false;
+	Posting		when_null;
+	Posting		when_not_null;
+} Probe;
+
+struct Dispatch
+{
+	MemoryContext context;
+	Probe	   *probes;
+	int			nprobes;
+	int			max_probes;
+	PostingCell *cells;
+	int			ncells;
+	int			max_cells;
+	Posting		always;			/* candidates for every row */
+	int			max_heads;
+};
+
+
+/* --------------------------------------------------------------------
+ * Keys
+ * --------------------------------------------------------------------
+ */
+
+static inline uint32
+hash_integer(int64 key)
+{
+	return (uint32) (((uint64) key * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
+}
+
+/*
+ * Labels are short; their length with their first and last eight bytes tells
+ * nearly all of them apart, and the comparison settles the rest.
+ */
+static inline uint32
+hash_bytes_key(Bytes key)
+{
+	uint64		head = 0;
+	uint64		tail = 0;
+	uint64		mixed;
+
+	if (key.len > 16)
+		return hash_bytes((const unsigned char *) key.data, key.len);
+	if (key.len >= 8)
+	{
+		memcpy(&head, key.data, 8);
+		memcpy(&tail, key.data + key.len - 8, 8);
+	}
+	else if (key.len >= 4)
+	{
+		uint32		a;
+		uint32		b;
+
+		memcpy(&a, key.data, 4);
+		memcpy(&b, key.data + key.len - 4, 4);
+		head = a;
+		tail = b;
+	}
+	else
+	{
+		for (int i = 0; i < key.len; i++)
+			head = (head << 8) | (unsigned char) key.data[i];
+	}
+	mixed = (head ^ ((uint64) key.len << 56)) * UINT64CONST(0x9E3779B97F4A7C15);
+	mixed ^= mixed >> 32;
+	mixed = (mixed ^ tail) * UINT64CONST(0xD6E8FEB86659FD93);
+	return (uint32) (mixed >> 32);
+}
+
+static inline bool
+equal_bytes_keys(Bytes a, Bytes b)
+{
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+static uint32
+hash_generic(EqualTable *table, Datum key)
+{
+	return DatumGetUInt32(FunctionCall1Coll(&table->hash, table->collation,
+											key));
+}
+
+static bool
+equal_generic(EqualTable *table, Datum a, Datum b)
+{
+	return DatumGetBool(FunctionCall2Coll(&table->equal, table->collation,
+										  a, b));
+}
+
+/*
+ * Map a double to an integer of the same order, as PostgreSQL orders them:
+ * minus zero equals zero, NaN equals itself and is greater than all others.
+ */
+static inline int64
+float_to_integer(float8 value)
+{
+	int64		bits;
+
+	if (unlikely(isnan(value)))
+		return PG_INT64_MAX;
+	if (value == 0)
+		return 0;
+	memcpy(&bits, &value, sizeof(bits));
+	return bits >= 0 ? bits : (int64) (UINT64CONST(0x8000000000000000) - (uint64) bits);
+}
+
+/*
+ * Read a value of a type that read_as_integer_type accepts.
+ */
+static inline int64
+read_integer(Datum value, Oid type)
+{
+	switch (type)
+	{
+		case INT4OID:
+		case DATEOID:
+			return DatumGetInt32(value);
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT8OID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case TIMEOID:
+			return DatumGetInt64(value);
+		case FLOAT8OID:
+			return float_to_integer(DatumGetFloat8(value));
+		case FLOAT4OID:
+			return float_to_integer((float8) DatumGetFloat4(value));
+		case BOOLOID:
+			return DatumGetBool(value);
+		default:				/* oid and enums */
+			return (int64) DatumGetObjectId(value);
+	}
+}
+
+static bool
+is_integer_family(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+static bool
+is_float_family(Oid type)
+{
+	return type == FLOAT4OID || type == FLOAT8OID;
+}
+
+static bool
+reads_as_integer(Oid type)
+{
+	return is_integer_family(type) || is_float_family(type) ||
+		type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID ||
+		type == TIMEOID || type == BOOLOID || type == OIDOID ||
+		type == ANYENUMOID;
+}
+
+/*
+ * Read a text value without copying it, unless it is toasted.
+ */
+static inline Bytes
+read_bytes(Datum value, Oid type)
+{
+	struct varlena *text = (struct varlena *) DatumGetPointer(value);
+	Bytes		bytes;
+
+	if (unlikely(VARATT_IS_COMPRESSED(text) || VARATT_IS_EXTERNAL(text)))
+		text = pg_detoast_datum_packed(text);
+	bytes.data = VARDATA_ANY(text);
+	bytes.len = VARSIZE_ANY_EXHDR(text);
+	if (type == BPCHAROID)
+	{
+		while (bytes.len > 0 && bytes.data[bytes.len - 1] == ' ')
+			bytes.len--;
+	}
+	return bytes;
+}
+
+
+/* --------------------------------------------------------------------
+ * From conjuncts to handles
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Can an expression be evaluated for any row, without an error and without
+ * the rest of its condition having been tested first?
+ */
+static bool
+is_total(Node *node)
+{
+	check_stack_depth();
+
+	if (node == NULL)
+		return true;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+		case T_Const:
+			return true;
+		case T_RelabelType:
+			return is_total((Node *) ((RelabelType *) node)->arg);
+		case T_CoalesceExpr:
+			{
+				ListCell   *lc;
+
+				foreach(lc, ((CoalesceExpr *) node)->args)
+				{
+					if (!is_total((Node *) lfirst(lc)))
+						return false;
+				}
+				return true;
+			}
+		case T_FuncExpr:
+		case T_OpExpr:
+			{
+				Oid			funcid;
+				List	   *args;
+				ListCell   *lc;
+
+				if (IsA(node, FuncExpr))
+				{
+					funcid = ((FuncExpr *) node)->funcid;
+					args = ((FuncExpr *) node)->args;
+				}
+				else
+				{
+					set_opfuncid((OpExpr *) node);
+					funcid = ((OpExpr *) node)->opfuncid;
+					args = ((OpExpr *) node)->args;
+				}
+				switch (funcid)
+				{
+					case F_LOWER_TEXT:
+					case F_UPPER_TEXT:
+					case F_BTRIM_TEXT:
+					case F_LTRIM_TEXT:
+					case F_RTRIM_TEXT:
+					case F_TEXT_BPCHAR:
+					case F_JSON_OBJECT_FIELD:
+					case F_JSON_OBJECT_FIELD_TEXT:
+					case F_JSON_ARRAY_ELEMENT:
+					case F_JSON_ARRAY_ELEMENT_TEXT:
+					case F_JSONB_OBJECT_FIELD:
+					case F_JSONB_OBJECT_FIELD_TEXT:
+					case F_JSONB_ARRAY_ELEMENT:
+					case F_JSONB_ARRAY_ELEMENT_TEXT:
+					case F_NUMERIC_INT2:
+					case F_NUMERIC_INT4:
+					case F_NUMERIC_INT8:
+					case F_INT4_INT2:
+					case F_INT8_INT2:
+					case F_INT8_INT4:
+					case F_FLOAT8_INT2:
+					case F_FLOAT8_INT4:
+					case F_FLOAT8_INT8:
+					case F_FLOAT8_FLOAT4:
+						break;
+					default:
+						return false;
+				}
+				foreach(lc, args)
+				{
+					if (!is_total((Node *) lfirst(lc)))
+						return false;
+				}
+				return true;
+			}
+		default:
+			return false;
+	}
+}
+
+/*
+ * The key that an operand reads, or NULL if it is not fit to be one.
+ */
+static Node *
+operand_key(Node *node)
+{
+	while (IsA(node, RelabelType))
+		node = (Node *) ((RelabelType *) node)->arg;
+	if (IsA(node, Var))
+		return node;
+	if (!IsA(node, Const) && is_total(node) &&
+		contain_var_clause(node))
+		return node;
+	return NULL;
+}
+
+/*
+ * Set up a handle for "key operator constants", if the operator is one of the
+ * default btree operators of a type that we can handle.
+ */
+static bool
+set_operator(Handle *handle, Oid operator, Oid collation, Oid value_type,
+			 int *strategy)
+{
+	Oid			left;
+	Oid			right;
+	Oid			family_type;
+	TypeCacheEntry *entry;
+
+	op_input_types(operator, &left, &right);
+	family_type = left == ANYENUMOID ? value_type : left;
+	entry = lookup_type_cache(family_type,
+							  TYPECACHE_BTREE_OPFAMILY | TYPECACHE_CMP_PROC |
+							  TYPECACHE_HASH_PROC);
+	if (!OidIsValid(entry->btree_opf))
+		return false;
+	*strategy = get_op_opfamily_strategy(operator, entry->btree_opf);
+	if (*strategy == 0)
+		return false;
+	if (*strategy == BTEqualStrategyNumber)
+		handle->kind = HANDLE_EQUAL;
+	else
+		handle->kind = HANDLE_RANGE;
+
+	handle->operator = operator;
+	handle->collation = collation;
+	handle->type = left;
+
+	if (reads_as_integer(left))
+	{
+		handle->key_kind = KEY_INTEGER;
+		/* enum values are ordered by their catalog entries, not by OID */
+		if (left == ANYENUMOID)
+			return handle->kind == HANDLE_EQUAL;
+		return left == right ||
+			(is_integer_family(left) && is_integer_family(right)) ||
+			(is_float_family(left) && is_float_family(right));
+	}
+
+	/* two types would need two hash functions */
+	if (left != right || get_typtype(left) == TYPTYPE_PSEUDO)
+		return false;
+
+	handle->key_kind = KEY_GENERIC;
+	if (type_is_collatable(left) && !OidIsValid(collation))
+		return false;
+	if (handle->kind == HANDLE_RANGE)
+		return OidIsValid(entry->cmp_proc);
+	if ((left == TEXTOID || left == BPCHAROID) &&
+		get_collation_isdeterministic(collation))
+	{
+		handle->key_kind = KEY_BYTES;
+		return true;
+	}
+	return op_hashjoinable(operator, left);
+}
+
+/*
+ * Note a bound of a range.
+ */
+static void
+set_bound(Handle *handle, int strategy, Const *value)
+{
+	switch (strategy)
+	{
+		case BTLessStrategyNumber:
+		case BTLessEqualStrategyNumber:
+			handle->high = value;
+			handle->high_excluded = strategy == BTLessStrategyNumber;
+			break;
+		default:
+			handle->low = value;
+			handle->low_excluded = strategy == BTGreaterStrategyNumber;
+			break;
+	}
+}
+
+/*
+ * key <op> const
+ */
+static bool
+handle_from_operator(OpExpr *op, Handle *handle)
+{
+	Node	   *left;
+	Node	   *right;
+	Oid			operator = op->opno;
+	int			strategy;
+
+	if (list_length(op->args) != 2)
+		return false;
+	left = (Node *) linitial(op->args);
+	right = (Node *) lsecond(op->args);
+	if (IsA(left, Const))
+	{
+		Node	   *swap = left;
+
+		left = right;
+		right = swap;
+		operator = get_commutator(operator);
+		if (!OidIsValid(operator))
+			return false;
+	}
+	if (!IsA(right, Const) || ((Const *) right)->constisnull)
+		return false;
+	handle->key = operand_key(left);
+	if (handle->key == NULL ||
+		!set_operator(handle, operator, op->inputcollid,
+					  ((Const *) right)->consttype, &strategy))
+		return false;
+	if (handle->kind == HANDLE_EQUAL)
+		handle->values = list_make1(right);
+	else
+		set_bound(handle, strategy, (Const *) right);
+	return true;
+}
+
+/*
+ * key = ANY (const array), which is what key IN (...) becomes
+ */
+static bool
+handle_from_array(ScalarArrayOpExpr *op, Handle *handle)
+{
+	Const	   *array = (Const *) lsecond(op->args);
+	ArrayType  *values;
+	Oid			element;
+	int16		len;
+	bool		byval;
+	char		align;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+	int			strategy;
+
+	if (!op->useOr || !IsA(array, Const) || array->constisnull)
+		return false;
+	values = DatumGetArrayTypeP(array->constvalue);
+	element = ARR_ELEMTYPE(values);
+	handle->key = operand_key((Node *) linitial(op->args));
+	if (handle->key == NULL ||
+		!set_operator(handle, op->opno, op->inputcollid, element, &strategy) ||
+		handle->kind != HANDLE_EQUAL)
+		return false;
+
+	get_typlenbyvalalign(element, &len, &byval, &align);
+	deconstruct_array(values, element, len, byval, align,
+					  &elements, &nulls, &n);
+	handle->values = NIL;
+	for (int i = 0; i < n; i++)
+	{
+		/* a NULL in the list never makes the condition true */
+		if (!nulls[i])
+			handle->values = lappend(handle->values,
+									 makeConst(element, -1, op->inputcollid,
+											   len, elements[i], false, byval));
+	}
+	return true;
+}
+
+/*
+ * Turn a conjunct into a handle; false if it cannot be one.
+ */
+static bool
+handle_from_conjunct(Node *node, Handle *handle)
+{
+	memset(handle, 0, sizeof(Handle));
+	switch (nodeTag(node))
+	{
+		case T_OpExpr:
+			return handle_from_operator((OpExpr *) node, handle);
+
+		case T_ScalarArrayOpExpr:
+			return handle_from_array((ScalarArrayOpExpr *) node, handle);
+
+		case T_Var:
+			handle->kind = HANDLE_TRUE;
+			handle->key = node;
+			return true;
+
+		case T_BooleanTest:
+			{
+				BooleanTest *test = (BooleanTest *) node;
+
+				if (test->booltesttype == IS_TRUE)
+					handle->kind = HANDLE_TRUE;
+				else if (test->booltesttype == IS_FALSE)
+					handle->kind = HANDLE_FALSE;
+				else if (test->booltesttype == IS_UNKNOWN)
+					handle->kind = HANDLE_NULL;
+				else if (test->booltesttype == IS_NOT_UNKNOWN)
+					handle->kind = HANDLE_NOT_NULL;
+				else
+					return false;
+				handle->key = operand_key((Node *) test->arg);
+				return handle->key != NULL;
+			}
+
+		case T_NullTest:
+			{
+				NullTest   *test = (NullTest *) node;
+
+				if (test->argisrow)
+					return false;
+				handle->kind = test->nulltesttype == IS_NULL ?
+					HANDLE_NULL : HANDLE_NOT_NULL;
+				handle->key = operand_key((Node *) test->arg);
+				return handle->key != NULL;
+			}
+
+		case T_BoolExpr:
+			{
+				BoolExpr   *bool_expr = (BoolExpr *) node;
+				ListCell   *lc;
+
+				if (bool_expr->boolop == NOT_EXPR)
+				{
+					handle->kind = HANDLE_FALSE;
+					handle->key = (Node *) linitial(bool_expr->args);
+					return IsA(handle->key, Var);
+				}
+				if (bool_expr->boolop != OR_EXPR)
+					return false;
+
+				/* key = a OR key IN (b, c) */
+				foreach(lc, bool_expr->args)
+				{
+					Handle		other;
+
+					if (!handle_from_conjunct((Node *) lfirst(lc), &other) ||
+						other.kind != HANDLE_EQUAL)
+						return false;
+					if (handle->key == NULL)
+						*handle = other;
+					else if (equal(handle->key, other.key) &&
+							 handle->operator == other.operator &&
+							 handle->collation == other.collation)
+						handle->values = list_concat(handle->values,
+													 other.values);
+					else
+						return false;
+				}
+				return handle->key != NULL;
+			}
+
+		default:
+			return false;
+	}
+}
+
+/*
+ * How much better than others a handle is; lower is better.
+ */
+static int
+handle_rank(const Handle *handle)
+{
+	int			rank = 0;
+
+	switch (handle->kind)
+	{
+		case HANDLE_EQUAL:
+			rank = list_length(handle->values) <= 1 ? 0 : 2;
+			break;
+		case HANDLE_RANGE:
+			rank = handle->low && handle->high ? 4 : 8;
+			break;
+		case HANDLE_TRUE:
+		case HANDLE_FALSE:
+			rank = 6;
+			break;
+		case HANDLE_NULL:
+			rank = 10;
+			break;
+		case HANDLE_NOT_NULL:
+			rank = 12;
+			break;
+	}
+	/* evaluating an expression costs more than reading a column */
+	return rank + (IsA(handle->key, Var) ? 0 : 1);
+}
+
+
+/* --------------------------------------------------------------------
+ * Building
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * dispatch_create
+ *		An empty dispatch, in the current memory context.
+ */
+Dispatch *
+dispatch_create(void)
+{
+	Dispatch   *dispatch = palloc0(sizeof(Dispatch));
+
+	dispatch->context = CurrentMemoryContext;
+	dispatch->max_probes = 8;
+	dispatch->probes = palloc(sizeof(Probe) * dispatch->max_probes);
+	dispatch->max_cells = 64;
+	dispatch->cells = palloc(sizeof(PostingCell) * dispatch->max_cells);
+	dispatch->always = NO_POSTING;
+
+	return dispatch;
+}
+
+/*
+ * Put a rule in front of a chain.
+ */
+static void
+post(Dispatch *dispatch, Posting *head, int32 rule)
+{
+	PostingCell *cell;
+
+	if (dispatch->ncells == dispatch->max_cells)
+	{
+		dispatch->max_cells *= 2;
+		dispatch->cells = repalloc_huge(dispatch->cells,
+										sizeof(PostingCell) * (Size) dispatch->max_cells);
+	}
+	cell = &dispatch->cells[dispatch->ncells];
+	cell->rule = rule;
+	cell->next = *head;
+	*head = dispatch->ncells++;
+}
+
+static Probe *
+find_probe(Dispatch *dispatch, Node *key)
+{
+	Probe	   *probe;
+
+	for (int i = 0; i < dispatch->nprobes; i++)
+	{
+		probe = &dispatch->probes[i];
+		if (IsA(key, Var) ?
+			probe->attno == ((Var *) key)->varattno :
+			(probe->attno == 0 && equal(probe->key, key)))
+			return probe;
+	}
+
+	if (dispatch->nprobes == dispatch->max_probes)
+	{
+		dispatch->max_probes *= 2;
+		dispatch->probes = repalloc(dispatch->probes,
+									sizeof(Probe) * dispatch->max_probes);
+	}
+	probe = &dispatch->probes[dispatch->nprobes++];
+	memset(probe, 0, sizeof(Probe));
+	if (IsA(key, Var))
+		probe->attno = ((Var *) key)->varattno;
+	else
+	{
+		probe->key = copyObject(key);
+		probe->state = ExecInitExpr((Expr *) probe->key, NULL);
+	}
+	probe->when_true = probe->when_false = NO_POSTING;
+	probe->when_null = probe->when_not_null = NO_POSTING;
+	return probe;
+}
+
+static EqualTable *
+find_equal_table(Dispatch *dispatch, Probe *probe, const Handle *handle)
+{
+	EqualTable *table;
+
+	for (table = probe->equal; table != NULL; table = table->next)
+	{
+		if (table->kind != handle->key_kind || table->type != handle->type)
+			continue;
+		if (table->kind != KEY_GENERIC ||
+			(table->operator == handle->operator &&
+			 table->collation == handle->collation))
+			return table;
+	}
+
+	table = palloc0(sizeof(EqualTable));
+	table->kind = handle->key_kind;
+	table->type = handle->type;
+	table->operator = handle->operator;
+	table->collation = handle->collation;
+	switch (table->kind)
+	{
+		case KEY_INTEGER:
+			table->integers = integers_create(dispatch->context, 16, NULL);
+			break;
+		case KEY_BYTES:
+			table->bytes = bytes_create(dispatch->context, 16, NULL);
+			break;
+		case KEY_GENERIC:
+			{
+				RegProcedure left_hash;
+				RegProcedure right_hash;
+
+				if (!get_op_hash_functions(handle->operator,
+										   &left_hash, &right_hash))
+					elog(ERROR, "could not find hash function for operator %u",
+						 handle->operator);
+				fmgr_info_cxt(left_hash, &table->hash, dispatch->context);
+				fmgr_info_cxt(get_opcode(handle->operator), &table->equal,
+							  dispatch->context);
+				table->generic = generic_create(dispatch->context, 16, table);
+				break;
+			}
+	}
+	table->next = probe->equal;
+	probe->equal = table;
+	return table;
+}
+
+/*
+ * Hang a rule under "key = value".
+ */
+static void
+add_equal(Dispatch *dispatch, EqualTable *table, Const *value, int32 rule)
+{
+	Posting    *head = NULL;
+	bool		found;
+
+	switch (table->kind)
+	{
+		case KEY_INTEGER:
+			{
+				/* the constant may be of another type of the family */
+				Oid			type = reads_as_integer(value->consttype) ?
+					value->consttype : table->type;
+				IntegerEntry *entry;
+
+				entry = integers_insert(table->integers,
+										read_integer(value->constvalue, type),
+										&found);
+				head = &entry->head;
+				break;
+			}
+		case KEY_BYTES:
+			{
+				Bytes		key = read_bytes(value->constvalue, table->type);
+				BytesEntry *entry;
+
+				entry = bytes_insert(table->bytes, key, &found);
+				if (!found)
+				{
+					char	   *copy = palloc(key.len + 1);
+
+					memcpy(copy, key.data, key.len);
+					entry->key.data = copy;
+				}
+				head = &entry->head;
+				break;
+			}
+		case KEY_GENERIC:
+			{
+				GenericEntry *entry;
+
+				entry = generic_insert(table->generic, value->constvalue, &found);
+				if (!found)
+					entry->key = datumCopy(value->constvalue,
+										   value->constbyval, value->constlen);
+				head = &entry->head;
+				break;
+			}
+	}
+	if (!found)
+		*head = NO_POSTING;
+
+	/* the list of an IN may hold a value twice */
+	if (*head != NO_POSTING && dispatch->cells[*head].rule == rule)
+		return;
+	post(dispatch, head, rule);
+}
+
+static RangeTable *
+find_range_table(Dispatch *dispatch, Probe *probe, const Handle *handle)
+{
+	RangeTable *table;
+
+	for (table = probe->range; table != NULL; table = table->next)
+	{
+		if (table->kind == handle->key_kind && table->type == handle->type &&
+			table->collation == handle->collation)
+			return table;
+	}
+
+	table = palloc0(sizeof(RangeTable));
+	table->kind = handle->key_kind;
+	table->type = handle->type;
+	table->collation = handle->collation;
+	if (table->kind == KEY_GENERIC)
+	{
+		TypeCacheEntry *entry = lookup_type_cache(handle->type,
+												  TYPECACHE_CMP_PROC);
+
+		fmgr_info_cxt(entry->cmp_proc, &table->compare, dispatch->context);
+	}
+	table->next = probe->range;
+	probe->range = table;
+	return table;
+}
+
+static void
+set_range_bound(RangeTable *table, Bound *bound, Const *value, bool after)
+{
+	bound->after = after;
+	if (table->kind == KEY_INTEGER)
+		bound->integer = read_integer(value->constvalue,
+									  reads_as_integer(value->consttype) ?
+									  value->consttype : table->type);
+	else
+		bound->datum = datumCopy(value->constvalue, value->constbyval,
+								 value->constlen);
+}
+
+/*
+ * dispatch_add_rule
+ *		Hang a rule where rows that may match it will find it.
+ *
+ * 'condition' is planned.  Returns the residual: the conjuncts that a
+ * candidate must still satisfy, NIL if none.
+ */
+List *
+dispatch_add_rule(Dispatch *dispatch, int32 rule, Expr *condition)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *conjuncts = make_ands_implicit(condition);
+	Handle		best = {0};
+	int			best_rank = INT_MAX;
+	Node	   *used = NULL;
+	Node	   *used_too = NULL;
+	List	   *residual = NIL;
+	Probe	   *probe;
+	ListCell   *lc;
+
+	foreach(lc, conjuncts)
+	{
+		Node	   *conjunct = (Node *) lfirst(lc);
+		Handle		handle;
+		Node	   *second = NULL;
+
+		/* a constant that is not true: the rule never matches */
+		if (IsA(conjunct, Const))
+			return NIL;
+		if (!handle_from_conjunct(conjunct, &handle))
+			continue;
+
+		/* find the other bound of a range */
+		if (handle.kind == HANDLE_RANGE)
+		{
+			ListCell   *lc2;
+
+			for_each_cell(lc2, conjuncts, lnext(conjuncts, lc))
+			{
+				Handle		other;
+
+				if (handle_from_conjunct((Node *) lfirst(lc2), &other) &&
+					other.kind == HANDLE_RANGE &&
+					other.key_kind == handle.key_kind &&
+					other.type == handle.type &&
+					other.collation == handle.collation &&
+					(other.low == NULL) != (handle.low == NULL) &&
+					equal(other.key, handle.key))
+				{
+					second = (Node *) lfirst(lc2);
+					if (other.low)
+					{
+						handle.low = other.low;
+						handle.low_excluded = other.low_excluded;
+					}
+					else
+					{
+						handle.high = other.high;
+						handle.high_excluded = other.high_excluded;
+					}
+					break;
+				}
+			}
+		}
+		if (handle_rank(&handle) < best_rank)
+		{
+			best = handle;
+			best_rank = handle_rank(&handle);
+			used = conjunct;
+			used_too = second;
+		}
+	}
+
+	foreach(lc, conjuncts)
+	{
+		if (lfirst(lc) != used && lfirst(lc) != used_too)
+			residual = lappend(residual, lfirst(lc));
+	}
+
+	MemoryContextSwitchTo(dispatch->context);
+	if (used == NULL)
+	{
+		post(dispatch, &dispatch->always, rule);
+		MemoryContextSwitchTo(caller);
+		return residual;
+	}
+
+	probe = find_probe(dispatch, best.key);
+	switch (best.kind)
+	{
+		case HANDLE_EQUAL:
+			{
+				EqualTable *table = find_equal_table(dispatch, probe, &best);
+
+				foreach(lc, best.values)
+					add_equal(dispatch, table, lfirst_node(Const, lc), rule);
+				break;
+			}
+		case HANDLE_RANGE:
+			{
+				RangeTable *table = find_range_table(dispatch, probe, &best);
+				RangeRule  *range = palloc0(sizeof(RangeRule));
+
+				range->rule = rule;
+				range->has_low = best.low != NULL;
+				if (best.low)
+					set_range_bound(table, &range->low, best.low,
+									best.low_excluded);
+				range->has_high = best.high != NULL;
+				if (best.high)
+					set_range_bound(table, &range->high, best.high,
+									!best.high_excluded);
+				table->rules = lappend(table->rules, range);
+				break;
+			}
+		case HANDLE_TRUE:
+			post(dispatch, &probe->when_true, rule);
+			break;
+		case HANDLE_FALSE:
+			post(dispatch, &probe->when_false, rule);
+			break;
+		case HANDLE_NULL:
+			post(dispatch, &probe->when_null, rule);
+			break;
+		case HANDLE_NOT_NULL:
+			post(dispatch, &probe->when_not_null, rule);
+			break;
+	}
+	MemoryContextSwitchTo(caller);
+
+	return residual;
+}
+
+static int
+compare_bounds(const void *a, const void *b, void *arg)
+{
+	const Bound *left = (const Bound *) a;
+	const Bound *right = (const Bound *) b;
+	RangeTable *table = (RangeTable *) arg;
+	int			result;
+
+	if (table->kind == KEY_INTEGER)
+		result = (left->integer > right->integer) - (left->integer < right->integer);
+	else
+		result = DatumGetInt32(FunctionCall2Coll(&table->compare,
+												 table->collation,
+												 left->datum, right->datum));
+	if (result == 0)
+		result = (int) left->after - (int) right->after;
+	return result;
+}
+
+static int
+find_bound(RangeTable *table, const Bound *bound)
+{
+	Bound	   *found = bsearch_arg(bound, table->bounds, table->nbounds,
+									sizeof(Bound), compare_bounds, table);
+
+	return found - table->bounds;
+}
+
+/*
+ * Build the segment tree of a range table.
+ *
+ * Bound i separates segment i from segment i + 1; leaf nodes follow the inner
+ * ones, and the parent of node n is n / 2.
+ */
+static void
+finish_range_table(Dispatch *dispatch, RangeTable *table)
+{
+	int			nsegments;
+	int			nbounds = 0;
+	ListCell   *lc;
+
+	table->bounds = palloc(sizeof(Bound) * 2 * (list_length(table->rules) + 1));
+	foreach(lc, table->rules)
+	{
+		RangeRule  *range = (RangeRule *) lfirst(lc);
+
+		if (range->has_low)
+			table->bounds[nbounds++] = range->low;
+		if (range->has_high)
+			table->bounds[nbounds++] = range->high;
+	}
+	qsort_arg(table->bounds, nbounds, sizeof(Bound), compare_bounds, table);
+	table->nbounds = 0;
+	for (int i = 0; i < nbounds; i++)
+	{
+		if (table->nbounds == 0 ||
+			compare_bounds(&table->bounds[table->nbounds - 1],
+						   &table->bounds[i], table) != 0)
+			table->bounds[table->nbounds++] = table->bounds[i];
+	}
+	if (table->kind == KEY_INTEGER)
+	{
+		table->integers = palloc(sizeof(int64) * (table->nbounds + 1));
+		for (int i = 0; i < table->nbounds; i++)
+			table->integers[i] = table->bounds[i].integer;
+	}
+
+	nsegments = table->nbounds + 1;
+	table->heads = palloc(sizeof(Posting) * 2 * nsegments);
+	table->up = palloc0(sizeof(int32) * 2 * nsegments);
+	for (int i = 0; i < 2 * nsegments; i++)
+		table->heads[i] = NO_POSTING;
+
+	foreach(lc, table->rules)
+	{
+		RangeRule  *range = (RangeRule *) lfirst(lc);
+		int			left = range->has_low ? find_bound(table, &range->low) + 1 : 0;
+		int			right = range->has_high ? find_bound(table, &range->high) + 1 : nsegments;
+
+		/* an empty range has its bounds the wrong way round */
+		if (left >= right)
+			continue;
+		for (left += nsegments, right += nsegments; left < right;
+			 left /= 2, right /= 2)
+		{
+			if (left & 1)
+				post(dispatch, &table->heads[left++], range->rule);
+			if (right & 1)
+				post(dispatch, &table->heads[--right], range->rule);
+		}
+	}
+	for (int i = 1; i < 2 * nsegments; i++)
+		table->up[i] = table->heads[i] != NO_POSTING ? i : table->up[i / 2];
+	list_free_deep(table->rules);
+	table->rules = NIL;
+
+	/* one chain for each node from a leaf to the root */
+	for (int n = 2 * nsegments; n > 0; n /= 2)
+		dispatch->max_heads++;
+}
+
+/*
+ * dispatch_finish
+ *		All rules are in; get ready for look-ups.
+ */
+void
+dispatch_finish(Dispatch *dispatch)
+{
+	MemoryContext caller = MemoryContextSwitchTo(dispatch->context);
+
+	dispatch->max_heads = 1;
+	for (int i = 0; i < dispatch->nprobes; i++)
+	{
+		Probe	   *probe = &dispatch->probes[i];
+
+		dispatch->max_heads += 2;
+		for (EqualTable *equal = probe->equal; equal; equal = equal->next)
+			dispatch->max_heads++;
+		for (RangeTable *range = probe->range; range; range = range->next)
+			finish_range_table(dispatch, range);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+
+/* --------------------------------------------------------------------
+ * Looking up
+ * --------------------------------------------------------------------
+ */
+
+static inline Posting
+lookup_equal(const EqualTable *table, Datum value)
+{
+	switch (table->kind)
+	{
+		case KEY_INTEGER:
+			{
+				IntegerEntry *entry;
+
+				entry = integers_lookup(table->integers,
+										read_integer(value, table->type));
+				return entry ? entry->head : NO_POSTING;
+			}
+		case KEY_BYTES:
+			{
+				BytesEntry *entry;
+
+				entry = bytes_lookup(table->bytes,
+									 read_bytes(value, table->type));
+				return entry ? entry->head : NO_POSTING;
+			}
+		case KEY_GENERIC:
+			{
+				GenericEntry *entry = generic_lookup(table->generic, value);
+
+				return entry ? entry->head : NO_POSTING;
+			}
+	}
+	return NO_POSTING;
+}
+
+/*
+ * The number of bounds that lie before a value is the number of its segment.
+ */
+static inline int
+find_segment(RangeTable *table, Datum value)
+{
+	int			low = 0;
+	int			high = table->nbounds;
+
+	if (table->kind == KEY_INTEGER)
+	{
+		int64		integer = read_integer(value, table->type);
+
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+
+			if (table->integers[middle] < integer)
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		/* at most one bound is at the value itself and before it */
+		if (low < table->nbounds && table->integers[low] == integer &&
+			!table->bounds[low].after)
+			low++;
+	}
+	else
+	{
+		while (low < high)
+		{
+			int			middle = (low + high) / 2;
+			Bound	   *bound = &table->bounds[middle];
+			int			order;
+
+			order = DatumGetInt32(FunctionCall2Coll(&table->compare,
+													table->collation,
+													bound->datum, value));
+			if (order < 0 || (order == 0 && !bound->after))
+				low = middle + 1;
+			else
+				high = middle;
+		}
+	}
+	return low;
+}
+
+/*
+ * dispatch_lookup
+ *		Find the chains of candidate rules for a row.
+ *
+ * The slot's values must be filled in for every column that a condition
+ * reads.  Writes at most dispatch_max_heads() chain heads to 'heads' and
+ * returns how many.
+ */
+int
+dispatch_lookup(const Dispatch *dispatch, TupleTableSlot *slot,
+				ExprContext *econtext, Posting *heads)
+{
+	int			n = 0;
+
+	if (dispatch->always != NO_POSTING)
+		heads[n++] = dispatch->always;
+
+	for (int i = 0; i < dispatch->nprobes; i++)
+	{
+		const Probe *probe = &dispatch->probes[i];
+		Datum		value;
+		bool		isnull;
+
+		if (probe->attno > 0)
+		{
+			value = slot->tts_values[probe->attno - 1];
+			isnull = slot->tts_isnull[probe->attno - 1];
+		}
+		else
+			value = ExecEvalExpr(probe->state, econtext, &isnull);
+
+		if (isnull)
+		{
+			if (probe->when_null != NO_POSTING)
+				heads[n++] = probe->when_null;
+			continue;
+		}
+		for (EqualTable *equal = probe->equal; equal; equal = equal->next)
+		{
+			Posting		head = lookup_equal(equal, value);
+
+			if (head != NO_POSTING)
+				heads[n++] = head;
+		}
+		for (RangeTable *range = probe->range; range; range = range->next)
+		{
+			int			node = find_segment(range, value) + range->nbounds + 1;
+
+			for (node = range->up[node]; node != 0; node = range->up[node / 2])
+				heads[n++] = range->heads[node];
+		}
+		if (probe->when_not_null != NO_POSTING)
+			heads[n++] = probe->when_not_null;
+		if (probe->when_true != NO_POSTING || probe->when_false != NO_POSTING)
+		{
+			Posting		head = DatumGetBool(value) ?
+				probe->when_true : probe->when_false;
+
+			if (head != NO_POSTING)
+				heads[n++] = head;
+		}
+	}
+
+	return n;
+}
+
+int
+dispatch_max_heads(const Dispatch *dispatch)
+{
+	return dispatch->max_heads;
+}
+
+const PostingCell *
+dispatch_cells(const Dispatch *dispatch)
+{
+	return dispatch->cells;
+}

@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * leadscore.h
+ *	  The few types that every room of the house shares.
+ *
+ * Data walks through the house one way:
+ *
+ *	condition.c	 text of a rule's condition -> checked, planned expression
+ *	dispatch.c	 planned expressions        -> constant-time matching
+ *	rulebook.c	 rule tables                -> compiled, cached rulebook
+ *	evaluate.c	 rulebook x row             -> evaluation
+ *	score.c		 evaluation                 -> SQL functions
+ *	planner.c	 whole-row calls            -> calls with just the columns
+ *
+ * A room may include the headers of the rooms before it, never of those
+ * after it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_H
+#define LEADSCORE_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "compat.h"
+
+/* The schema of the extension; leadscore.control fixes it. */
+#define LEADSCORE_SCHEMA	"leadscore"
+
+/* Longest name of a model; tables and views are named after it. */
+#define MODEL_NAME_MAXLEN	40
+
+/* The two axes of the matrix. */
+typedef enum Axis
+{
+	AXIS_FIT,
+	AXIS_ENGAGEMENT
+} Axis;
+#define NUM_AXES	2
+
+/* How the points of a factor's matching rules become one number. */
+typedef enum Combine
+{
+	COMBINE_SUM,
+	COMBINE_BEST
+} Combine;
+
+/*
+ * Numbers that are meant to be integers may come out of floating-point sums
+ * a hair below them; SEMANTICS fixes how far below still counts.
+ */
+#define SCORE_EPSILON	1e-9
+
+#endif							/* LEADSCORE_H */

@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ *
+ * rulebook.h
+ *	  Rule tables -> compiled, cached rulebook.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RULEBOOK_H
+#define LEADSCORE_RULEBOOK_H
+
+#include "leadscore.h"
+
+#include "executor/tuptable.h"
+#include "lib/ilist.h"
+#include "nodes/execnodes.h"
+#include "storage/itemptr.h"
+#include "utils/snapshot.h"
+
+#include "condition.h"
+#include "dispatch.h"
+
+typedef struct Rule
+{
+	double		points;
+	ExprState  *residual;		/* NULL: being a candidate is enough */
+	int32		factor;
+	bool		disqualifies;
+
+	/* only explain reads the rest */
+	int64		id;
+	char	   *parameter;		/* these three may be NULL */
+	char	   *significance;
+	char	   *note;
+} Rule;
+
+typedef struct Factor
+{
+	char	   *name;
+	Axis		axis;
+	Combine		combine;
+	double		points_floor;	/* -Infinity: open */
+	double		points_cap;		/* Infinity: open */
+} Factor;
+
+/* A named range of values: from at_least up to the next better grade. */
+typedef struct Grade
+{
+	char	   *label;
+	double		at_least;
+} Grade;
+
+/* All grades of a kind, best first. */
+typedef struct GradeList
+{
+	int			n;
+	Grade	   *grades;
+} GradeList;
+
+/* Running total of a factor during an evaluation. */
+typedef struct FactorTotal
+{
+	uint64		evaluation;		/* which evaluation it belongs to */
+	double		points;
+	int32		best_rule;
+} FactorTotal;
+
+/*
+ * Which version of the matrix a rulebook was made from.
+ *
+ * The number alone would not do: a version that was rolled back can come
+ * again with other rules.  The row of the model is rewritten by every change
+ * of the matrix, so its place and its writer identify what it stands for.
+ */
+typedef struct ModelVersion
+{
+	int64		number;
+	TransactionId writer;
+	ItemPointerData place;
+} ModelVersion;
+
+typedef struct Rulebook
+{
+	dlist_node	all;			/* in the list of all rulebooks */
+	MemoryContext context;
+	MemoryContextCallback forget;	/* takes it out of that list */
+	char	   *model;
+	ModelVersion version;
+	bool		valid;			/* the source has not changed since */
+	bool		cached;			/* the cache holds a reference */
+	int			references;		/* of callers, without the cache's */
+
+	Oid			target;
+	Oid			source;
+	Oid			rowtype;		/* of the source */
+	TupleDesc	tupdesc;		/* of the source, a copy */
+	pg_tz	   *time_zone;
+	double		axis_min[NUM_AXES];
+	double		axis_max[NUM_AXES];
+	double		score_min;
+	double		score_max;
+
+	int			nfactors;
+	Factor	   *factors;
+	int			nrules;
+	Rule	   *rules;			/* by id */
+	GradeList	temperatures;
+	GradeList	grades[NUM_AXES];
+	bool		has_engagement;	/* is there a factor on that axis? */
+
+	int			ncolumns;
+	AttrNumber *columns;		/* columns that the conditions read, sorted */
+	bool		uses_settings;	/* evaluate under pinned settings */
+	bool		calls_user_code;
+	Dispatch   *dispatch;
+
+	/* what an evaluation works on */
+	TupleTableSlot *slot;		/* a row of the source */
+	ExprContext *econtext;
+	Posting    *heads;
+	FactorTotal *totals;
+	int32	   *touched;		/* factors that a rule spoke for */
+	int			nforced;		/* factors that count even without a rule */
+	uint64		evaluation;
+	bool		busy;
+} Rulebook;
+
+extern Rulebook *rulebook_acquire(const char *model, Snapshot snapshot,
+								  bool missing_ok);
+extern void rulebook_release(Rulebook *rulebook);
+extern bool rulebook_revalidate(Rulebook *rulebook);
+
+extern Oid	leadscore_relation(const char *name);
+extern void rulebook_invalidate_plans(void);
+
+#endif							/* LEADSCORE_RULEBOOK_H */

@@ -1,0 +1,642 @@
+/*-------------------------------------------------------------------------
+ *
+ * ruletable.c
+ *	  What may be written into the rule tables, and what follows from it.
+ *
+ * Conditions are compiled when they are written, so that whoever edits rules
+ * learns at once what is wrong with them; nothing is stored that cannot be
+ * scored by.  Every change raises the version of its model, which is how
+ * other sessions learn of it.
+ *
+ * A restore is different: pg_restore writes rows that were right once, in an
+ * order of its own, and it must not fail because a rule has gone bad since or
+ * because a function that it calls comes later.  Then a bad rule is a warning.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include <math.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "condition.h"
+#include "rulebook.h"
+#include "ruletable.h"
+
+/* Points beyond this are a slip of the keyboard, and sums stay exact. */
+#define MAX_POINTS 1000000
+
+/* What compiling an expression of a model needs to know of it. */
+typedef struct ModelInfo
+{
+	Oid			source;
+	pg_tz	   *time_zone;
+} ModelInfo;
+
+
+/* --------------------------------------------------------------------
+ * Compiling what is written
+ * --------------------------------------------------------------------
+ */
+
+static pg_tz *
+find_time_zone(const char *name)
+{
+	pg_tz	   *time_zone = pg_tzset(name);
+
+	if (time_zone == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time zone \"%s\" not recognized", name),
+				 errhint("The view pg_timezone_names lists the time zones.")));
+	return time_zone;
+}
+
+/*
+ * Look a model up as it is now; false if there is none.
+ */
+static bool
+find_model(const char *name, ModelInfo *model)
+{
+	Relation	rel = table_open(leadscore_relation("model"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_model_name, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	scan = systable_beginscan(rel, leadscore_relation("model_pkey"), true,
+							  snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		Datum		values[Natts_model];
+		bool		nulls[Natts_model];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		model->source = DatumGetObjectId(nulls[Anum_model_source - 1] ?
+										 values[Anum_model_target - 1] :
+										 values[Anum_model_source - 1]);
+		model->time_zone =
+			find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	return found;
+}
+
+/*
+ * Compile an expression over a model's source, only to see whether it can be.
+ */
+static void
+try_expression(const ModelInfo *model, const char *path, const char *text,
+			   Oid type, const char *what)
+{
+	Relation	source = try_relation_open(model->source, AccessShareLock);
+	ConditionScope scope;
+	Condition	condition;
+
+	if (source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("source of the scoring model does not exist any more"),
+				 errhint("Point the columns target and source of leadscore.model to tables that exist.")));
+	condition_scope_open(&scope, source, model->time_zone);
+	condition_scope_path(&scope, path);
+	condition_compile(&scope, text, type, what, &condition);
+	condition_scope_close(&scope);
+	relation_close(source, AccessShareLock);
+}
+
+/*
+ * The same in a subtransaction: returns the error instead of throwing it, or
+ * NULL if there was none.
+ */
+static ErrorData *
+catch_expression_error(const ModelInfo *model, const char *path,
+					   const char *text, Oid type, const char *what)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		try_expression(model, path, text, type, what);
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	return error;
+}
+
+/*
+ * Compile an expression that is being written.
+ */
+static void
+check_expression(const ModelInfo *model, const char *path, bool restoring,
+				 const char *text, Oid type, const char *what)
+{
+	ErrorData  *error;
+
+	if (!restoring)
+	{
+		try_expression(model, path, text, type, what);
+		return;
+	}
+	error = catch_expression_error(model, path, text, type, what);
+	if (error != NULL)
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("%s cannot be used: %s", what, error->message)));
+}
+
+
+/* --------------------------------------------------------------------
+ * Triggers that check
+ * --------------------------------------------------------------------
+ */
+
+static void
+require_trigger(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager",
+						name)));
+}
+
+/*
+ * The text value of a column, or NULL.
+ */
+static char *
+row_text(HeapTuple row, TupleDesc desc, int attno)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, attno, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+/*
+ * Which search_path goes with a row, and does the row come from a dump?
+ *
+ * A row that brings its own is a copy of one written before.  Otherwise, and
+ * when expressions were changed without it, it is the writer's.
+ */
+static char *
+choose_path(HeapTuple row, HeapTuple old_row, TupleDesc desc, int attno,
+			bool changed, bool *restoring, bool *fill)
+{
+	char	   *path = row_text(row, desc, attno);
+	char	   *old_path = old_row ? row_text(old_row, desc, attno) : NULL;
+
+	*restoring = old_row == NULL && path != NULL && condition_path_is_bare();
+	*fill = path == NULL ||
+		(old_row != NULL && changed && same_text(path, old_path));
+	return *fill ? condition_current_path() : path;
+}
+
+/*
+ * leadscore.check_rule_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.rule
+ *		Compiles the condition, fills in search_path, refuses points out of
+ *		range.  Errors: 23503 unknown model, 22003 points, and those of
+ *		condition_compile.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_rule_row);
+Datum
+leadscore_check_rule_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	HeapTuple	old_row = NULL;
+	char	   *model_name;
+	char	   *condition;
+	char	   *path;
+	double		points;
+	bool		isnull;
+	bool		changed = true;
+	bool		restoring;
+	bool		fill;
+	ModelInfo	model;
+
+	require_trigger(fcinfo, "check_rule_row");
+	desc = RelationGetDescr(trigger->tg_relation);
+	row = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		old_row = trigger->tg_trigtuple;
+		row = trigger->tg_newtuple;
+	}
+
+	points = DatumGetFloat8(heap_getattr(row, Anum_rule_points, desc, &isnull));
+	if (!isnull && !(fabs(points) <= MAX_POINTS))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("points are out of range"),
+				 errdetail("A rule gives between %d and %d points.",
+						   -MAX_POINTS, MAX_POINTS),
+				 errhint("To keep a lead from being scored at all, use a disqualifying rule.")));
+
+	model_name = row_text(row, desc, Anum_rule_model);
+	condition = row_text(row, desc, Anum_rule_condition);
+	if (model_name == NULL || condition == NULL)
+		return PointerGetDatum(row);	/* NOT NULL will complain */
+	if (old_row != NULL)
+	{
+		changed = !same_text(condition,
+							 row_text(old_row, desc, Anum_rule_condition));
+		if (!changed &&
+			same_text(model_name, row_text(old_row, desc, Anum_rule_model)) &&
+			same_text(row_text(row, desc, Anum_rule_search_path),
+					  row_text(old_row, desc, Anum_rule_search_path)) &&
+			heap_getattr(row, Anum_rule_enabled, desc, &isnull) ==
+			heap_getattr(old_row, Anum_rule_enabled, desc, &isnull))
+			return PointerGetDatum(row);
+	}
+	path = choose_path(row, old_row, desc, Anum_rule_search_path, changed,
+					   &restoring, &fill);
+
+	if (!find_model(model_name, &model))
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("scoring model \"%s\" does not exist", model_name),
+				 errhint("The table leadscore.model lists the models.")));
+
+	/* a rule that is switched off may stay as broken as it is */
+	if (old_row == NULL || changed ||
+		DatumGetBool(heap_getattr(row, Anum_rule_enabled, desc, &isnull)))
+		check_expression(&model, path, restoring, condition, BOOLOID,
+						 psprintf("condition of rule %lld of scoring model \"%s\"",
+								  (long long) DatumGetInt64(heap_getattr(row, Anum_rule_id, desc, &isnull)),
+								  model_name));
+	if (fill)
+	{
+		int			attno = Anum_rule_search_path;
+		Datum		value = CStringGetTextDatum(path);
+		bool		null = false;
+
+		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
+	}
+	return PointerGetDatum(row);
+}
+
+/*
+ * leadscore.check_model_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.model
+ *		Compiles the model's expressions, fills in search_path, raises the
+ *		version on UPDATE.  Errors: 22023 unknown time zone, and those of
+ *		condition_compile.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_model_row);
+Datum
+leadscore_check_model_row(PG_FUNCTION_ARGS)
+{
+	static const struct
+	{
+		int			attno;
+		const char *name;
+		Oid			type;
+	}			expressions[] =
+	{
+		{Anum_model_channel, "channel", TEXTOID},
+		{Anum_model_created_at, "created_at", TIMESTAMPTZOID},
+		{Anum_model_consent, "consent", BOOLOID},
+	};
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	HeapTuple	old_row = NULL;
+	Datum		values[Natts_model];
+	bool		nulls[Natts_model];
+	char	   *name;
+	char	   *path;
+	bool		changed = true;
+	bool		restoring;
+	bool		fill;
+	ModelInfo	model;
+
+	require_trigger(fcinfo, "check_model_row");
+	desc = RelationGetDescr(trigger->tg_relation);
+	row = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		old_row = trigger->tg_trigtuple;
+		row = trigger->tg_newtuple;
+		changed = false;
+		for (int i = 0; i < lengthof(expressions); i++)
+			changed |= !same_text(row_text(row, desc, expressions[i].attno),
+								  row_text(old_row, desc, expressions[i].attno));
+	}
+	heap_deform_tuple(row, desc, values, nulls);
+	if (nulls[Anum_model_name - 1] || nulls[Anum_model_target - 1] ||
+		nulls[Anum_model_time_zone - 1])
+		return PointerGetDatum(row);	/* NOT NULL will complain */
+
+	name = TextDatumGetCString(values[Anum_model_name - 1]);
+	model.source = DatumGetObjectId(nulls[Anum_model_source - 1] ?
+									values[Anum_model_target - 1] :
+									values[Anum_model_source - 1]);
+	model.time_zone =
+		find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
+	path = choose_path(row, old_row, desc, Anum_model_search_path, changed,
+					   &restoring, &fill);
+
+	for (int i = 0; i < lengthof(expressions); i++)
+	{
+		int			column = expressions[i].attno - 1;
+
+		if (!nulls[column])
+			check_expression(&model, path, restoring,
+							 TextDatumGetCString(values[column]),
+							 expressions[i].type,
+							 psprintf("expression %s of scoring model \"%s\"",
+									  expressions[i].name, name));
+	}
+
+	if (fill)
+	{
+		values[Anum_model_search_path - 1] = CStringGetTextDatum(path);
+		nulls[Anum_model_search_path - 1] = false;
+	}
+	if (old_row != NULL)
+	{
+		bool		isnull;
+		Datum		version = heap_getattr(old_row, Anum_model_version, desc, &isnull);
+
+		values[Anum_model_version - 1] = Int64GetDatum(DatumGetInt64(version) + 1);
+		nulls[Anum_model_version - 1] = false;
+	}
+	return PointerGetDatum(heap_form_tuple(desc, values, nulls));
+}
+
+
+/* --------------------------------------------------------------------
+ * Triggers that tell others
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Is this pg_restore at work?  Then versions come with the dump.
+ */
+static bool
+is_restoring(void)
+{
+	const char *query = debug_query_string;
+
+	return query != NULL && pg_strncasecmp(query, "COPY ", 5) == 0 &&
+		condition_path_is_bare();
+}
+
+/*
+ * Raise the version of a model, or of all of them if 'model' is NULL.
+ *
+ * As the owner of the table: who may write rules need not be allowed to write
+ * models.  In any case the row is rewritten, since that is what rulebooks are
+ * told apart by.
+ */
+static void
+raise_version(const char *model)
+{
+	Relation	rel = table_open(leadscore_relation("model"), AccessShareLock);
+	Oid			owner = rel->rd_rel->relowner;
+	Oid			save_userid;
+	int			save_sec_context;
+	int			nestlevel;
+	int			result;
+	const char *increment = is_restoring() ? "version" : "version + 1";
+
+	table_close(rel, AccessShareLock);
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(owner, save_sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+
+	SPI_connect();
+	if (model != NULL)
+	{
+		Oid			type = TEXTOID;
+		Datum		value = CStringGetTextDatum(model);
+
+		result = SPI_execute_with_args(psprintf("UPDATE leadscore.model SET version = %s WHERE name = $1", increment),
+									   1, &type, &value, NULL, false, 0);
+	}
+	else
+		result = SPI_execute(psprintf("UPDATE leadscore.model SET version = %s", increment),
+							 false, 0);
+	if (result != SPI_OK_UPDATE)
+		elog(ERROR, "could not raise the version of a scoring model: %s",
+			 SPI_result_code_string(result));
+	SPI_finish();
+
+	AtEOXact_GUC(false, nestlevel);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+}
+
+/*
+ * Raise the version of the model that a row belongs to, once per statement.
+ */
+static void
+matrix_row_changed(FunctionCallInfo fcinfo, HeapTuple row, TupleDesc desc,
+				   int model_attno)
+{
+	List	   *raised = (List *) fcinfo->flinfo->fn_extra;
+	char	   *model = model_attno > 0 ? row_text(row, desc, model_attno) : NULL;
+	MemoryContext caller;
+	ListCell   *lc;
+
+	/*
+	 * All rows of the statement are in before the first AFTER trigger fires,
+	 * and this list lives as long as the statement.  The name "" stands for
+	 * all models.
+	 */
+	foreach(lc, raised)
+	{
+		if (strcmp((char *) lfirst(lc), model ? model : "") == 0)
+			return;
+	}
+	raise_version(model);
+	caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	fcinfo->flinfo->fn_extra = lappend(raised, pstrdup(model ? model : ""));
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * leadscore.matrix_changed(): trigger AFTER INSERT OR UPDATE OR DELETE, for
+ * each row, and AFTER TRUNCATE, on the tables that make up a matrix
+ *		Raises the version of the models concerned and has plans made anew.
+ *		The table's column "model" says which; a table without it, and NULL,
+ *		concern all models.
+ */
+PG_FUNCTION_INFO_V1(leadscore_matrix_changed);
+Datum
+leadscore_matrix_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	require_trigger(fcinfo, "matrix_changed");
+
+	if (RelationGetRelid(trigger->tg_relation) != leadscore_relation("model"))
+	{
+		TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+		int			attno = SPI_fnumber(desc, "model");
+
+		if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+			raise_version(NULL);
+		else
+		{
+			matrix_row_changed(fcinfo, trigger->tg_trigtuple, desc, attno);
+			if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+				matrix_row_changed(fcinfo, trigger->tg_newtuple, desc, attno);
+		}
+	}
+	rulebook_invalidate_plans();
+
+	return PointerGetDatum(NULL);
+}
+
+
+/* --------------------------------------------------------------------
+ * Checking without writing
+ * --------------------------------------------------------------------
+ */
+
+#define CHECK_NATTS 6
+
+/*
+ * leadscore.check_rule(model text, condition text)
+ *		Would this condition be accepted?  Returns (ok, sqlstate, message,
+ *		detail, hint, position); position counts characters from 1.  Errors:
+ *		42704 unknown model.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_rule);
+Datum
+leadscore_check_rule(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *condition = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	ModelInfo	model;
+	ErrorData  *error;
+	TupleDesc	desc;
+	Datum		values[CHECK_NATTS] = {0};
+	bool		nulls[CHECK_NATTS];
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+
+	if (!find_model(name, &model))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("scoring model \"%s\" does not exist", name),
+				 errhint("The table leadscore.model lists the models.")));
+	error = catch_expression_error(&model, condition_current_path(), condition,
+								   BOOLOID, "condition");
+
+	memset(nulls, true, sizeof(nulls));
+	values[0] = BoolGetDatum(error == NULL);
+	nulls[0] = false;
+	if (error != NULL)
+	{
+		values[1] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+		nulls[1] = false;
+		values[2] = CStringGetTextDatum(error->message);
+		nulls[2] = false;
+		if (error->detail != NULL)
+		{
+			values[3] = CStringGetTextDatum(error->detail);
+			nulls[3] = false;
+		}
+		if (error->hint != NULL)
+		{
+			values[4] = CStringGetTextDatum(error->hint);
+			nulls[4] = false;
+		}
+		if (error->internalpos > 0)
+		{
+			values[5] = Int32GetDatum(error->internalpos);
+			nulls[5] = false;
+		}
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*
+ * leadscore._condition_error(model text, condition text, search_path text)
+ *		SQLSTATE and message of what is wrong with a stored condition, as an
+ *		array of two; NULL if nothing is.  For the event trigger that looks
+ *		after models whose source changes.
+ */
+PG_FUNCTION_INFO_V1(leadscore_condition_error);
+Datum
+leadscore_condition_error(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ModelInfo	model;
+	ErrorData  *error;
+	Datum		values[2];
+
+	if (!find_model(name, &model))
+		PG_RETURN_NULL();
+	error = catch_expression_error(&model,
+								   text_to_cstring(PG_GETARG_TEXT_PP(2)),
+								   text_to_cstring(PG_GETARG_TEXT_PP(1)),
+								   BOOLOID, "condition");
+	if (error == NULL)
+		PG_RETURN_NULL();
+	values[0] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+	values[1] = CStringGetTextDatum(error->message);
+	PG_RETURN_ARRAYTYPE_P(construct_array(values, 2, TEXTOID, -1, false,
+										  TYPALIGN_INT));
+}

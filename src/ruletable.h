@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * ruletable.h
+ *	  The columns of the rule tables, in the order of the install script.
+ *
+ * The tables belong to the extension, so their columns keep their numbers; a
+ * later version adds columns at the end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_RULETABLE_H
+#define LEADSCORE_RULETABLE_H
+
+#define Anum_model_name				1
+#define Anum_model_target			2
+#define Anum_model_source			3
+#define Anum_model_key_column		4
+#define Anum_model_channel			5
+#define Anum_model_created_at		6
+#define Anum_model_consent			7
+#define Anum_model_time_zone		8
+#define Anum_model_score_min		9
+#define Anum_model_score_max		10
+#define Anum_model_fit_min			11
+#define Anum_model_fit_max			12
+#define Anum_model_engagement_min	13
+#define Anum_model_engagement_max	14
+#define Anum_model_initial_stage	15
+#define Anum_model_accepted_stage	16
+#define Anum_model_description		17
+#define Anum_model_search_path		18
+#define Anum_model_version			19
+#define Natts_model					19
+
+#define Anum_factor_model			1
+#define Anum_factor_name			2
+#define Anum_factor_axis			3
+#define Anum_factor_combine			4
+#define Anum_factor_points_floor	5
+#define Anum_factor_points_cap		6
+#define Natts_factor				7
+
+#define Anum_rule_id				1
+#define Anum_rule_model				2
+#define Anum_rule_factor			3
+#define Anum_rule_parameter			4
+#define Anum_rule_significance		5
+#define Anum_rule_condition			6
+#define Anum_rule_points			7
+#define Anum_rule_disqualifies		8
+#define Anum_rule_enabled			9
+#define Anum_rule_note				10
+#define Anum_rule_search_path		11
+#define Natts_rule					11
+
+#define Anum_threshold_model		1
+#define Anum_threshold_kind			2
+#define Anum_threshold_label		3
+#define Anum_threshold_at_least		4
+#define Anum_threshold_builtin		6
+#define Natts_threshold				6
+
+#endif							/* LEADSCORE_RULETABLE_H */
