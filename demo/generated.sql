@@ -264,7 +264,7 @@ INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, p
 	('b2b', 'contact',			'recommended',		'key',			$$channel = 'referral'$$,			 10, false, NULL),
 	('b2b', 'contact',			'cold call',		'negative',		$$channel = 'cold call'$$,			-10, false, 'did not ask for us'),
 	('b2b', 'contact',			'no e-mail',		'negative',		$$email IS NULL$$,					 -5, false, NULL),
-	('b2b', 'contact',			'private address',	'negative',		$$email LIKE '%@freemail.example'$$, -5, false, NULL),
+	('b2b', 'contact',			'private address',	'negative',		$$email LIKE '%@freemail.example'$$, -10, false, NULL),
 
 	('b2b', 'unwanted',			'competitor',		'negative',		$$competitor$$,						  0, true,  'gets no offer'),
 	('b2b', 'unwanted',			'student',			'negative',		$$lower(job_title) = 'student'$$,	-20, true,  'writes a thesis'),

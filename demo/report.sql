@@ -42,6 +42,7 @@ FROM scored \gset
 \echo '==' :title '==' :all_leads 'leads,' :rules 'rules in' :factors 'factors'
 \echo
 \echo 'The ten hottest of' :listed_leads :listed_words
+\echo '(grade: fit A to D, engagement 1 to 4)'
 \echo
 
 CREATE TEMP TABLE hot_list AS

@@ -129,13 +129,13 @@ INSERT INTO leadscore.rule (model, factor, parameter, significance, points, cond
 	('xeducation', 'source',          'social media',            'negative',    -65, $$lead_source = 'Facebook'$$,
 		'train: 1 of 22 enrolled'),
 
-	('xeducation', 'form', 'entered by hand', 'key', 35,
+	('xeducation', 'form', 'entered by hand', 'key', 40,
 		$$lead_origin IN ('Lead Add Form', 'Quick Add Form') AND lead_source IS DISTINCT FROM 'Reference'
 		AND lead_source IS DISTINCT FROM 'Welingak Website'$$,
 		'train: 15 of 19 enrolled; someone talked to the lead'),
 	('xeducation', 'form',            'landing page',            'negative',    -35, $$lead_origin = 'Landing Page Submission'$$,
 		'train: 868 of 2409 enrolled'),
-	('xeducation', 'form',            'landing page, no field',  'negative',    -40, $$lead_origin = 'Landing Page Submission' AND specialization IS NULL$$,
+	('xeducation', 'form',            'landing page, no field',  'negative',    -45, $$lead_origin = 'Landing Page Submission' AND specialization IS NULL$$,
 		'train: 2 of 58 enrolled; skipped the question of that page'),
 
 	('xeducation', 'specialization',  'finance sector',          'key',          30, $$specialization = 'Banking, Investment And Insurance'$$,
@@ -160,9 +160,9 @@ INSERT INTO leadscore.rule (model, factor, parameter, significance, points, cond
 
 	('xeducation', 'time on site',    'from 700 s',              'key',          20, $$seconds_on_website >= 700$$,
 		'train: 937 of 1346 enrolled'),
-	('xeducation', 'time on site',    '600 to 699 s',            'acceptable',   -5, $$seconds_on_website BETWEEN 600 AND 699$$,
+	('xeducation', 'time on site',    '600 to 699 s',            'acceptable',    0, $$seconds_on_website BETWEEN 600 AND 699$$,
 		'train: 40 of 92 enrolled'),
-	('xeducation', 'time on site',    '500 to 599 s',            'negative',    -25, $$seconds_on_website BETWEEN 500 AND 599$$,
+	('xeducation', 'time on site',    '500 to 599 s',            'negative',    -20, $$seconds_on_website BETWEEN 500 AND 599$$,
 		'train: 35 of 103 enrolled'),
 	('xeducation', 'time on site',    '400 to 499 s',            'negative',    -40, $$seconds_on_website BETWEEN 400 AND 499$$,
 		'train: 39 of 197 enrolled'),
@@ -178,7 +178,7 @@ INSERT INTO leadscore.rule (model, factor, parameter, significance, points, cond
 	('xeducation', 'visits',          'one',                     'negative',    -25, $$total_visits = 1$$,
 		'train: 27 of 209 enrolled'),
 
-	('xeducation', 'behaviour',       'came back',               'acceptable',    5, $$total_visits >= 2 * page_views_per_visit AND total_visits > 0$$,
+	('xeducation', 'behaviour',       'came back',               'acceptable',   10, $$total_visits >= 2 * page_views_per_visit AND total_visits > 0$$,
 		'train: 469 of 1075 enrolled; several visits, not one long one'),
 	('xeducation', 'behaviour',       'silent reader',           'acceptable',   20, $$occupation IS NULL AND seconds_on_website >= 700$$,
 		'train: 112 of 254 enrolled; tells nothing, but reads');

@@ -29,7 +29,6 @@
 #include "access/stratnum.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -81,12 +80,20 @@ typedef struct Handle
 	bool		high_excluded;
 } Handle;
 
-/* A text value; bpchar without its padding. */
+/*
+ * A text value; bpchar without its padding.
+ *
+ * Labels are short: up to 16 bytes, head and tail hold all of them, so that
+ * comparing needs no look at the data.
+ */
 typedef struct Bytes
 {
 	const char *data;
 	int32		len;
+	uint64		head;
+	uint64		tail;
 } Bytes;
+#define BYTES_IN_ENDS 16
 
 typedef struct IntegerEntry
 {
@@ -203,6 +210,7 @@ typedef struct RangeTable
 	int			nbounds;
 	Bound	   *bounds;			/* sorted, distinct */
 	int64	   *integers;		/* values of the bounds, for KEY_INTEGER */
+	bool		exclusive;		/* no value is in two intervals */
 	Posting    *heads;			/* rules of each node */
 	int32	   *up;				/* nearest node at or above that has rules */
 } RangeTable;
@@ -246,49 +254,34 @@ hash_integer(int64 key)
 	return (uint32) (((uint64) key * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
 }
 
-/*
- * Labels are short; their length with their first and last eight bytes tells
- * nearly all of them apart, and the comparison settles the rest.
- */
+static inline uint64
+mix(uint64 hash, uint64 word)
+{
+	hash = (hash ^ word) * UINT64CONST(0x9E3779B97F4A7C15);
+	return hash ^ (hash >> 32);
+}
+
 static inline uint32
 hash_bytes_key(Bytes key)
 {
-	uint64		head = 0;
-	uint64		tail = 0;
-	uint64		mixed;
+	uint64		hash = mix(mix(key.len, key.head), key.tail);
 
-	if (key.len > 16)
-		return hash_bytes((const unsigned char *) key.data, key.len);
-	if (key.len >= 8)
+	/* the eight bytes at each end are in already */
+	for (int i = 8; i < key.len - 8; i += 8)
 	{
-		memcpy(&head, key.data, 8);
-		memcpy(&tail, key.data + key.len - 8, 8);
-	}
-	else if (key.len >= 4)
-	{
-		uint32		a;
-		uint32		b;
+		uint64		word;
 
-		memcpy(&a, key.data, 4);
-		memcpy(&b, key.data + key.len - 4, 4);
-		head = a;
-		tail = b;
+		memcpy(&word, key.data + i, sizeof(word));
+		hash = mix(hash, word);
 	}
-	else
-	{
-		for (int i = 0; i < key.len; i++)
-			head = (head << 8) | (unsigned char) key.data[i];
-	}
-	mixed = (head ^ ((uint64) key.len << 56)) * UINT64CONST(0x9E3779B97F4A7C15);
-	mixed ^= mixed >> 32;
-	mixed = (mixed ^ tail) * UINT64CONST(0xD6E8FEB86659FD93);
-	return (uint32) (mixed >> 32);
+	return (uint32) hash;
 }
 
 static inline bool
 equal_bytes_keys(Bytes a, Bytes b)
 {
-	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+	return a.len == b.len && a.head == b.head && a.tail == b.tail &&
+		(a.len <= BYTES_IN_ENDS || memcmp(a.data, b.data, a.len) == 0);
 }
 
 static uint32
@@ -389,6 +382,30 @@ read_bytes(Datum value, Oid type)
 	{
 		while (bytes.len > 0 && bytes.data[bytes.len - 1] == ' ')
 			bytes.len--;
+	}
+
+	/* the first and the last bytes; short values have them twice */
+	if (bytes.len >= 8)
+	{
+		memcpy(&bytes.head, bytes.data, 8);
+		memcpy(&bytes.tail, bytes.data + bytes.len - 8, 8);
+	}
+	else if (bytes.len >= 4)
+	{
+		uint32		head;
+		uint32		tail;
+
+		memcpy(&head, bytes.data, 4);
+		memcpy(&tail, bytes.data + bytes.len - 4, 4);
+		bytes.head = head;
+		bytes.tail = tail;
+	}
+	else
+	{
+		bytes.head = 0;
+		for (int i = 0; i < bytes.len; i++)
+			bytes.head = (bytes.head << 8) | (unsigned char) bytes.data[i];
+		bytes.tail = 0;
 	}
 	return bytes;
 }
@@ -1241,8 +1258,13 @@ finish_range_table(Dispatch *dispatch, RangeTable *table)
 				post(dispatch, &table->heads[--right], range->rule);
 		}
 	}
+	table->exclusive = true;
 	for (int i = 1; i < 2 * nsegments; i++)
+	{
 		table->up[i] = table->heads[i] != NO_POSTING ? i : table->up[i / 2];
+		if (table->heads[i] != NO_POSTING && table->up[i / 2] != 0)
+			table->exclusive = false;
+	}
 	list_free_deep(table->rules);
 	table->rules = NIL;
 
@@ -1422,6 +1444,89 @@ dispatch_lookup(const Dispatch *dispatch, TupleTableSlot *slot,
 	}
 
 	return n;
+}
+
+/*
+ * dispatch_visit_chains
+ *		Show every chain that a look-up may find to 'visit', with the number
+ *		of its group.  A row finds at most one chain of each group; group -1
+ *		makes no such promise.
+ */
+void
+dispatch_visit_chains(const Dispatch *dispatch,
+					  void (*visit) (void *arg, Posting head, int group),
+					  void *arg)
+{
+	int			group = 0;
+
+	if (dispatch->always != NO_POSTING)
+		visit(arg, dispatch->always, -1);
+	for (int i = 0; i < dispatch->nprobes; i++)
+	{
+		const Probe *probe = &dispatch->probes[i];
+
+		for (EqualTable *equal = probe->equal; equal; equal = equal->next)
+		{
+			switch (equal->kind)
+			{
+				case KEY_INTEGER:
+					{
+						integers_iterator iterator;
+						IntegerEntry *entry;
+
+						integers_start_iterate(equal->integers, &iterator);
+						while ((entry = integers_iterate(equal->integers, &iterator)))
+							visit(arg, entry->head, group);
+						break;
+					}
+				case KEY_BYTES:
+					{
+						bytes_iterator iterator;
+						BytesEntry *entry;
+
+						bytes_start_iterate(equal->bytes, &iterator);
+						while ((entry = bytes_iterate(equal->bytes, &iterator)))
+							visit(arg, entry->head, group);
+						break;
+					}
+				case KEY_GENERIC:
+					{
+						generic_iterator iterator;
+						GenericEntry *entry;
+
+						generic_start_iterate(equal->generic, &iterator);
+						while ((entry = generic_iterate(equal->generic, &iterator)))
+							visit(arg, entry->head, group);
+						break;
+					}
+			}
+			group++;
+		}
+		for (RangeTable *range = probe->range; range; range = range->next)
+		{
+			for (int node = 1; node < 2 * (range->nbounds + 1); node++)
+			{
+				if (range->heads[node] != NO_POSTING)
+					visit(arg, range->heads[node], range->exclusive ? group : -1);
+			}
+			group++;
+		}
+		if (probe->when_true != NO_POSTING)
+			visit(arg, probe->when_true, group);
+		if (probe->when_false != NO_POSTING)
+			visit(arg, probe->when_false, group);
+		if (probe->when_null != NO_POSTING)
+			visit(arg, probe->when_null, group);
+		group++;
+		if (probe->when_not_null != NO_POSTING)
+			visit(arg, probe->when_not_null, group++);
+	}
+}
+
+int
+dispatch_ncells(const Dispatch *dispatch)
+{
+	return dispatch->ncells;
 }
 
 int

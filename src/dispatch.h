@@ -34,6 +34,11 @@ extern void dispatch_finish(Dispatch *dispatch);
 
 extern int	dispatch_lookup(const Dispatch *dispatch, TupleTableSlot *slot,
 							ExprContext *econtext, Posting *heads);
+extern void dispatch_visit_chains(const Dispatch *dispatch,
+								  void (*visit) (void *arg, Posting head,
+												 int group),
+								  void *arg);
+extern int	dispatch_ncells(const Dispatch *dispatch);
 extern int	dispatch_max_heads(const Dispatch *dispatch);
 extern const PostingCell *dispatch_cells(const Dispatch *dispatch);
 

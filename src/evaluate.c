@@ -137,7 +137,20 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
 							 rulebook->econtext, rulebook->heads);
 	for (int i = 0; i < nheads; i++)
 	{
-		for (Posting posting = rulebook->heads[i]; posting != NO_POSTING;
+		Posting		head = rulebook->heads[i];
+
+		/* who wants an account wants to see each rule */
+		if (likely(account == NULL))
+		{
+			const Outcome *outcome = &rulebook->outcomes[head];
+
+			result->axis[AXIS_FIT] += outcome->points[AXIS_FIT];
+			result->axis[AXIS_ENGAGEMENT] += outcome->points[AXIS_ENGAGEMENT];
+			result->disqualified |= outcome->disqualifies;
+			head = outcome->rest;
+		}
+
+		for (Posting posting = head; posting != NO_POSTING;
 			 posting = cells[posting].next)
 		{
 			int32		number = cells[posting].rule;
@@ -277,15 +290,18 @@ evaluate(Rulebook *rulebook, Evaluation *result, Account *account)
 int32
 points_to_integer(const Rulebook *rulebook, double points)
 {
-	double		rounded = floor(points + SCORE_EPSILON);
+	double		raised = points + SCORE_EPSILON;
+	int32		rounded;
 
-	if (unlikely(rounded < PG_INT32_MIN || rounded > PG_INT32_MAX))
+	if (unlikely(!(raised >= PG_INT32_MIN && raised < -(double) PG_INT32_MIN)))
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("score of model \"%s\" is out of range for type integer",
 						rulebook->model),
 				 errhint("Lower the points of its rules, or set score_min and score_max.")));
-	return (int32) rounded;
+	/* the conversion rounds towards zero; floor() would be a call */
+	rounded = (int32) raised;
+	return rounded > raised ? rounded - 1 : rounded;
 }
 
 int32

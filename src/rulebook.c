@@ -699,6 +699,113 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	MemoryContextDelete(scratch);
 }
 
+/* For build_outcomes. */
+#define GROUP_UNKNOWN	(-2)
+#define GROUP_SEVERAL	(-1)
+#define MAX_DIRECT_CHAIN 32
+
+typedef struct OutcomeBuild
+{
+	Rulebook   *rulebook;
+	int		   *groups;			/* of each factor: where its rules hang */
+} OutcomeBuild;
+
+/*
+ * Learn in which groups of chains the rules of each factor hang.
+ */
+static void
+note_group(void *arg, Posting head, int group)
+{
+	OutcomeBuild *build = (OutcomeBuild *) arg;
+	const PostingCell *cells = dispatch_cells(build->rulebook->dispatch);
+
+	for (Posting posting = head; posting != NO_POSTING; posting = cells[posting].next)
+	{
+		const Rule *rule = &build->rulebook->rules[cells[posting].rule];
+		int		   *factor_group = &build->groups[rule->factor];
+
+		if (*factor_group == GROUP_UNKNOWN && rule->residual == NULL)
+			*factor_group = group;
+		else if (*factor_group != group || rule->residual != NULL)
+			*factor_group = GROUP_SEVERAL;
+	}
+}
+
+/*
+ * Work out the outcome of a chain, if all its rules belong to factors that
+ * hang in one group.
+ */
+static void
+set_outcome(void *arg, Posting head, int group)
+{
+	OutcomeBuild *build = (OutcomeBuild *) arg;
+	Rulebook   *rulebook = build->rulebook;
+	const PostingCell *cells = dispatch_cells(rulebook->dispatch);
+	Outcome    *outcome = &rulebook->outcomes[head];
+	int			length = 0;
+
+	memset(outcome, 0, sizeof(Outcome));
+	outcome->rest = head;
+	for (Posting posting = head; posting != NO_POSTING; posting = cells[posting].next)
+	{
+		if (build->groups[rulebook->rules[cells[posting].rule].factor] < 0 ||
+			++length > MAX_DIRECT_CHAIN)
+			return;
+	}
+
+	outcome->rest = NO_POSTING;
+	for (Posting posting = head; posting != NO_POSTING; posting = cells[posting].next)
+	{
+		const Rule *rule = &rulebook->rules[cells[posting].rule];
+		const Factor *factor = &rulebook->factors[rule->factor];
+		double		points = rule->points;
+		bool		seen = false;
+
+		if (rule->disqualifies)
+			outcome->disqualifies = true;
+		for (Posting other = head; other != posting; other = cells[other].next)
+			seen |= rulebook->rules[cells[other].rule].factor == rule->factor;
+		if (seen)
+			continue;
+		for (Posting other = cells[posting].next; other != NO_POSTING; other = cells[other].next)
+		{
+			const Rule *sibling = &rulebook->rules[cells[other].rule];
+
+			if (sibling->factor != rule->factor)
+				continue;
+			if (factor->combine == COMBINE_SUM)
+				points += sibling->points;
+			else
+				points = Max(points, sibling->points);
+		}
+		points = Max(points, factor->points_floor);
+		points = Min(points, factor->points_cap);
+		outcome->points[factor->axis] += points;
+	}
+}
+
+/*
+ * Work out what finding each chain means.
+ */
+static void
+build_outcomes(Rulebook *rulebook)
+{
+	OutcomeBuild build;
+
+	build.rulebook = rulebook;
+	build.groups = palloc(sizeof(int) * (rulebook->nfactors + 1));
+	for (int i = 0; i < rulebook->nfactors; i++)
+		build.groups[i] = GROUP_UNKNOWN;
+	for (int i = 0; i < rulebook->nforced; i++)
+		build.groups[rulebook->touched[i]] = GROUP_SEVERAL;
+	dispatch_visit_chains(rulebook->dispatch, note_group, &build);
+
+	rulebook->outcomes = palloc(sizeof(Outcome) *
+								(dispatch_ncells(rulebook->dispatch) + 1));
+	dispatch_visit_chains(rulebook->dispatch, set_outcome, &build);
+	pfree(build.groups);
+}
+
 /*
  * Read a model, its factors, thresholds and rules as a snapshot sees them and
  * compile them.
@@ -814,6 +921,7 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 			rulebook->factors[i].points_cap < 0)
 			rulebook->touched[rulebook->nforced++] = i;
 	}
+	build_outcomes(rulebook);
 	MemoryContextSwitchTo(caller);
 
 	MemoryContextSetParent(context, CacheMemoryContext);

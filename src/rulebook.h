@@ -56,6 +56,19 @@ typedef struct GradeList
 	Grade	   *grades;
 } GradeList;
 
+/*
+ * What finding a chain of rules means, worked out in advance.
+ *
+ * Most factors hang on one column: a row finds at most one of their chains,
+ * and needs nothing else to know their points.
+ */
+typedef struct Outcome
+{
+	double		points[NUM_AXES];
+	Posting		rest;			/* chain to be walked, or NO_POSTING */
+	bool		disqualifies;
+} Outcome;
+
 /* Running total of a factor during an evaluation. */
 typedef struct FactorTotal
 {
@@ -112,6 +125,7 @@ typedef struct Rulebook
 	bool		uses_settings;	/* evaluate under pinned settings */
 	bool		calls_user_code;
 	Dispatch   *dispatch;
+	Outcome    *outcomes;		/* by head of chain */
 
 	/* what an evaluation works on */
 	TupleTableSlot *slot;		/* a row of the source */

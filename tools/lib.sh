@@ -59,7 +59,9 @@ server_user() {
 # server_prefix: sets AS_SERVER, the words to put before a command for that
 server_prefix() {
 	AS_SERVER=()
-	if [ "$(id -u)" = 0 ]; then AS_SERVER=(runuser -u "$(server_user)" -- env HOME="${WORK:-/}"); fi
+	if [ "$(id -u)" = 0 ]; then
+		AS_SERVER=(runuser -u "$(server_user)" -- env HOME="${WORK:-/}" TMPDIR="${WORK:+$WORK/}tmp")
+	fi
 }
 
 as_postgres() {
@@ -179,12 +181,13 @@ make_workdir() {
 		mkdir -p "$WORK"
 	else
 		# a socket's path may not be longer than some 100 bytes
-		[ ${#base} -le 60 ] || base=/tmp
+		[ ${#base} -le 40 ] || base=/tmp
 		WORK=$(mktemp -d "$base/leadscore.XXXXXX")
 		WORK_KEEP=${LEADSCORE_KEEP:-}
 	fi
+	mkdir -p "$WORK/tmp"
 	chmod 755 "$WORK"
-	if [ "$(id -u)" = 0 ]; then chown "$(server_user)": "$WORK"; fi
+	if [ "$(id -u)" = 0 ]; then chown "$(server_user)": "$WORK" "$WORK/tmp"; fi
 	export WORK
 }
 

@@ -112,7 +112,7 @@ run_in_chroot() {
 	child=
 	inside=$(mktemp -d "$root/tmp/leadscore.XXXXXX")
 	# shellcheck disable=SC2064
-	trap "[ -z \"\$child\" ] || { kill -KILL \$child; wait \$child; } 2>/dev/null; rm -rf '$inside'" EXIT
+	trap "[ -z \"\$child\" ] || { kill -KILL \$child; wait \$child; } 2>/dev/null; rm -rf '$inside'; rmdir \"\$results\" 2>/dev/null" EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	chmod 755 "$inside"
