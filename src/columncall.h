@@ -16,6 +16,13 @@
 #ifndef LEADSCORE_COLUMNCALL_H
 #define LEADSCORE_COLUMNCALL_H
 
+/*
+ * How these calls are told from calls that a user wrote.  A column call reads
+ * stored rows and trusts its arguments, so only the planner may make one.  No
+ * SQL text yields a call of these functions in this format.
+ */
+#define COLUMN_CALL_FORMAT		COERCE_SQL_SYNTAX
+
 #define COLUMN_CALL_MODEL		0
 #define COLUMN_CALL_RELATION	1
 #define COLUMN_CALL_COLUMNS		2

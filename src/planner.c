@@ -128,7 +128,7 @@ make_call(const FuncExpr *original, Oid function, List *args)
 {
 	return (Expr *) makeFuncExpr(function, original->funcresulttype, args,
 								 original->funccollid, original->inputcollid,
-								 COERCE_EXPLICIT_CALL);
+								 COLUMN_CALL_FORMAT);
 }
 
 /*
@@ -258,7 +258,7 @@ simplify_row_constructor(const FuncExpr *call, const char *name,
 												  oid_const(rulebook->source),
 												  columns_const(rulebook)),
 									   InvalidOid, InvalidOid,
-									   COERCE_EXPLICIT_CALL);
+									   COLUMN_CALL_FORMAT);
 	when->result = make_call(call, column_call, args);
 	when->location = -1;
 	choice = makeNode(CaseExpr);

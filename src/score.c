@@ -366,6 +366,23 @@ columns_fit(const Rulebook *rulebook, Oid relation, int ncolumns,
 	return true;
 }
 
+/*
+ * Only the planner makes column calls.
+ */
+static void
+require_column_call(FunctionCallInfo fcinfo)
+{
+	Node	   *expr = fcinfo->flinfo->fn_expr;
+
+	if (expr == NULL || !IsA(expr, FuncExpr) ||
+		((FuncExpr *) expr)->funcformat != COLUMN_CALL_FORMAT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("function %s is internal to leadscore",
+						get_func_name(fcinfo->flinfo->fn_oid)),
+				 errhint("Call leadscore.score(model, lead) or one of its kin.")));
+}
+
 static AttrNumber *
 read_column_list(ArrayType *array, int *ncolumns)
 {
@@ -394,15 +411,9 @@ map_columns(FunctionCallInfo fcinfo, CallState *state)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(state->context);
 
-		if (PG_NARGS() < COLUMN_CALL_FIRST || PG_ARGISNULL(0) ||
-			PG_ARGISNULL(COLUMN_CALL_RELATION) ||
-			PG_ARGISNULL(COLUMN_CALL_COLUMNS))
-			elog(ERROR, "column call with missing arguments");
 		state->columns =
 			read_column_list(PG_GETARG_ARRAYTYPE_P(COLUMN_CALL_COLUMNS),
 							 &state->ncolumns);
-		if (PG_NARGS() != COLUMN_CALL_FIRST + state->ncolumns)
-			elog(ERROR, "column call with wrong number of arguments");
 		MemoryContextSwitchTo(caller);
 	}
 
@@ -471,6 +482,8 @@ load_columns(FunctionCallInfo fcinfo)
 	CallState  *state;
 	TupleTableSlot *slot;
 
+	if (unlikely(fcinfo->flinfo->fn_extra == NULL))
+		require_column_call(fcinfo);
 	if (PG_ARGISNULL(COLUMN_CALL_CTID))
 		return NULL;
 	state = get_call_state(fcinfo);
@@ -501,8 +514,11 @@ PG_FUNCTION_INFO_V1(leadscore_columns_fit);
 Datum
 leadscore_columns_fit(PG_FUNCTION_ARGS)
 {
-	CallState  *state = get_call_state(fcinfo);
+	CallState  *state;
 
+	if (unlikely(fcinfo->flinfo->fn_extra == NULL))
+		require_column_call(fcinfo);
+	state = get_call_state(fcinfo);
 	if (unlikely(state->mapped != state->rulebook))
 	{
 		int			ncolumns;
