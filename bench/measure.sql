@@ -136,6 +136,8 @@ CREATE PROCEDURE bench.use_settings(p_workers integer, p_jit text)
 LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM set_config('max_parallel_workers_per_gather', p_workers::text, false),
+			set_config('parallel_setup_cost', '0', false),
+			set_config('parallel_tuple_cost', '0', false),
 			set_config('jit', CASE p_jit WHEN 'off' THEN 'off' ELSE 'on' END, false),
 			set_config('jit_above_cost', '0', false),
 			set_config('jit_inline_above_cost', CASE p_jit WHEN 'full' THEN '0' ELSE '-1' END, false),

@@ -12,6 +12,10 @@
  *	score.c		 evaluation                 -> SQL functions
  *	planner.c	 whole-row calls            -> calls with just the columns
  *
+ * Beside the way stand compat.h (what differs between server versions),
+ * lead_stage.c (the type of the funnel's stages) and ruletable.c (what may be
+ * written into the rule tables, and who is told of it).
+ *
  * A room may include the headers of the rooms before it, never of those
  * after it.
  *
