@@ -30,9 +30,10 @@ EXTRA_CLEAN = tmp_check tmp_check_iso output_iso results regression.diffs regres
 
 # What the server's conventions force: PG_FUNCTION_ARGS that a function does not
 # use, lengthof() being unsigned, structs that grow with each server version.
-# clang also meets gcc-only flags and attributes that the server was built with.
+# clang also meets gcc-only flags and attributes that the server was built with,
+# and the casts of expression_tree_walker().
 warnings_clang = -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
-	-Wno-ignored-attributes
+	-Wno-ignored-attributes -Wno-cast-function-type
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers \
 	$(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),$(warnings_clang)) \

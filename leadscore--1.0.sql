@@ -634,6 +634,8 @@ AS 'MODULE_PATHNAME', 'leadscore_matrix_changed'
 LANGUAGE C;
 COMMENT ON FUNCTION leadscore.matrix_changed() IS
 'Trigger on all tables of the matrix: raises the version of the models concerned, so that every session loads the new rules';
+/* These act with the owner's rights: nobody may hang them on another table. */
+REVOKE ALL ON FUNCTION leadscore.matrix_changed() FROM PUBLIC;
 
 CREATE FUNCTION leadscore.set_factor_defaults() RETURNS trigger
 LANGUAGE plpgsql
@@ -787,20 +789,6 @@ CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.allo
 CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.allowed_function
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
 
-DO $$
-DECLARE
-	t record;
-BEGIN
-	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
-			 FROM pg_catalog.pg_trigger g
-			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.allowed_function}'::pg_catalog.regclass[])
-			   AND NOT g.tgisinternal
-	LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
-	END LOOP;
-END
-$$;
-
 CREATE TYPE leadscore.rule_check AS (
 	ok			boolean,
 	sqlstate	text,
@@ -828,8 +816,21 @@ LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION leadscore._condition_error(text, text, text) IS
 'Internal: SQLSTATE and message of what is wrong with a stored condition; NULL if nothing is.';
 
+CREATE FUNCTION leadscore.note_problem(model text, rule bigint, lead_key text, sqlstate text, message text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO leadscore.problem AS p (model, rule, lead_key, sqlstate, message)
+	VALUES (note_problem.model, note_problem.rule, note_problem.lead_key, note_problem.sqlstate, note_problem.message)
+	ON CONFLICT ON CONSTRAINT problem_key DO UPDATE
+	SET sqlstate = excluded.sqlstate, message = excluded.message,
+		last_seen = excluded.last_seen, count = p.count + 1
+$$;
+COMMENT ON FUNCTION leadscore.note_problem(text, bigint, text, text, text) IS
+'Records a problem, or that it was seen again.  rule NULL: the model as a whole; lead_key NULL: every lead.';
+
 CREATE FUNCTION leadscore.disable_broken_rules(model text) RETURNS bigint
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -837,6 +838,19 @@ DECLARE
 	broken	record;
 	found	bigint := 0;
 BEGIN
+	-- without its source no rule can be judged: that is one problem, not many
+	IF EXISTS (SELECT FROM leadscore.model m
+			   WHERE m.name = disable_broken_rules.model
+				 AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = coalesce(m.source, m.target))) THEN
+		PERFORM leadscore.note_problem(disable_broken_rules.model, NULL, NULL, '42P01',
+									   'source of the scoring model does not exist any more');
+		RAISE WARNING USING
+			ERRCODE = 'undefined_table',
+			MESSAGE = format('source of scoring model "%s" does not exist any more', disable_broken_rules.model),
+			HINT = 'Point the columns target and source of leadscore.model to tables that exist.';
+		RETURN 0;
+	END IF;
+
 	FOR broken IN
 		SELECT r.id, r.model, e.error
 		FROM leadscore.rule r, leadscore._condition_error(r.model, r.condition, r.search_path) AS e(error)
@@ -844,11 +858,7 @@ BEGIN
 		ORDER BY r.id
 	LOOP
 		UPDATE leadscore.rule SET enabled = false WHERE id = broken.id;
-		INSERT INTO leadscore.problem AS p (model, rule, sqlstate, message)
-		VALUES (broken.model, broken.id, broken.error[1], broken.error[2])
-		ON CONFLICT ON CONSTRAINT problem_key DO UPDATE
-		SET sqlstate = excluded.sqlstate, message = excluded.message,
-			last_seen = excluded.last_seen, count = p.count + 1;
+		PERFORM leadscore.note_problem(broken.model, broken.id, NULL, broken.error[1], broken.error[2]);
 		RAISE WARNING USING
 			ERRCODE = broken.error[1],
 			MESSAGE = format('rule %s of scoring model "%s" is disabled: %s', broken.id, broken.model, broken.error[2]),
@@ -859,7 +869,55 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.disable_broken_rules(text) IS
-'Disables the rules of a model whose condition cannot be compiled any more, records each in leadscore.problem, and returns how many.  Needs the privileges to do so on the tables rule and problem.';
+'Disables the rules of a model whose condition cannot be compiled any more, records each in leadscore.problem, and returns how many.  A source that is gone is recorded as one problem of the model, and its rules stay as they are.  Anyone may call it: it touches only what is broken.  NULL or an unknown model: 0.';
+
+CREATE FUNCTION leadscore.after_model_moved() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM leadscore.problem WHERE model = NEW.name AND rule IS NULL AND lead_key IS NULL;
+	PERFORM leadscore.disable_broken_rules(NEW.name);
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore.after_model_moved() IS
+'Trigger on leadscore.model: when a model reads another relation, disables the rules that do not fit it';
+REVOKE ALL ON FUNCTION leadscore.after_model_moved() FROM PUBLIC;
+
+CREATE FUNCTION leadscore.after_rule_mended() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM leadscore.problem WHERE rule = NEW.id AND lead_key IS NULL;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore.after_rule_mended() IS
+'Trigger on leadscore.rule: a rule that was written again and compiles is no problem any more';
+REVOKE ALL ON FUNCTION leadscore.after_rule_mended() FROM PUBLIC;
+
+CREATE TRIGGER moved AFTER UPDATE OF target, source ON leadscore.model
+	FOR EACH ROW WHEN (NEW.target <> OLD.target OR NEW.source IS DISTINCT FROM OLD.source)
+	EXECUTE FUNCTION leadscore.after_model_moved();
+CREATE TRIGGER mended AFTER UPDATE OF condition, enabled, search_path ON leadscore.rule
+	FOR EACH ROW WHEN (NEW.enabled)
+	EXECUTE FUNCTION leadscore.after_rule_mended();
+
+DO $$
+DECLARE
+	t record;
+BEGIN
+	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
+			 FROM pg_catalog.pg_trigger g
+			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.allowed_function}'::pg_catalog.regclass[])
+			   AND NOT g.tgisinternal
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
+	END LOOP;
+END
+$$;
 
 CREATE FUNCTION leadscore.after_ddl() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER
