@@ -260,7 +260,7 @@ mix(uint64 hash, uint64 word)
 	return hash ^ (hash >> 32);
 }
 
-static inline uint32
+static pg_attribute_always_inline uint32
 hash_bytes_key(Bytes key)
 {
 	uint64		hash = mix(mix(key.len, key.head), key.tail);
@@ -276,7 +276,7 @@ hash_bytes_key(Bytes key)
 	return (uint32) hash;
 }
 
-static inline bool
+static pg_attribute_always_inline bool
 equal_bytes_keys(Bytes a, Bytes b)
 {
 	return a.len == b.len && a.head == b.head && a.tail == b.tail &&
@@ -367,7 +367,7 @@ reads_as_integer(Oid type)
 /*
  * Read a text value without copying it, unless it is toasted.
  */
-static inline Bytes
+static pg_attribute_always_inline Bytes
 read_bytes(Datum value, Oid type)
 {
 	struct varlena *text = (struct varlena *) DatumGetPointer(value);
@@ -938,7 +938,7 @@ static void
 add_equal(Dispatch *dispatch, EqualTable *table, Const *value, int32 rule)
 {
 	Posting    *head = NULL;
-	bool		found;
+	bool		found = false;
 
 	switch (table->kind)
 	{
@@ -1301,7 +1301,7 @@ dispatch_finish(Dispatch *dispatch)
  * --------------------------------------------------------------------
  */
 
-static inline Posting
+static pg_attribute_always_inline Posting
 lookup_equal(const EqualTable *table, Datum value)
 {
 	switch (table->kind)

@@ -74,10 +74,12 @@ give_to_server() {
 	if [ "$(id -u)" = 0 ]; then chown -R "$(server_user)": "$@"; fi
 }
 
+# sudo may ask for a password where there is somebody to ask
+SUDO=(sudo)
+[ -t 0 ] || SUDO=(sudo -n)
+
 as_root() {
-	if [ "$(id -u)" = 0 ]; then "$@"
-	elif [ -t 0 ]; then sudo "$@"
-	else sudo -n "$@"; fi
+	if [ "$(id -u)" = 0 ]; then "$@"; else "${SUDO[@]}" "$@"; fi
 }
 
 # ---- packages ------------------------------------------------------------
