@@ -25,7 +25,8 @@ CREATE TABLE bench.contender (
 CREATE TABLE bench.sample (
 	contender	integer NOT NULL REFERENCES bench.contender,
 	round		integer NOT NULL,
-	seconds		double precision NOT NULL
+	seconds		double precision NOT NULL,	-- by the clock on the wall
+	cpu			double precision			-- of the backend alone, in seconds; NULL with workers
 );
 
 -- Milliseconds of the first and second call of score in a new connection.
@@ -39,8 +40,7 @@ CREATE TABLE bench.build (
 CREATE VIEW bench.per_row AS
 SELECT id, race, name, set, size, workers, rows,
 	   percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds / rows) AS median,
-	   percentile_cont(0.25) WITHIN GROUP (ORDER BY seconds / rows) AS low,
-	   percentile_cont(0.75) WITHIN GROUP (ORDER BY seconds / rows) AS high,
+	   percentile_cont(0.5) WITHIN GROUP (ORDER BY cpu / rows) AS cpu,
 	   count(*) AS samples
 FROM bench.contender JOIN bench.sample ON id = contender
 GROUP BY id;
@@ -344,6 +344,15 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- Processor seconds that this backend has used, where Linux tells; a short
+-- sleep makes the kernel settle its account.
+CREATE FUNCTION bench.cpu() RETURNS double precision
+LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_sleep(0.001);
+	RETURN split_part(pg_read_file('/proc/self/schedstat', 0, 1000, true), ' ', 1)::double precision / 1e9;
+END $$;
+
 -- Run a race: in every round each contender once, in turns from the first to
 -- the last and from the last to the first.  Round 0 warms up and does not count.
 CREATE PROCEDURE bench.run_race(p_race text)
@@ -352,6 +361,7 @@ DECLARE
 	c record;
 	started timestamptz;
 	stopped timestamptz;
+	cpu double precision;
 	answer numeric;
 BEGIN
 	FOR round IN 0..(SELECT max(rounds) FROM bench.contender WHERE race = p_race) LOOP
@@ -361,14 +371,17 @@ BEGIN
 			ORDER BY CASE WHEN round % 2 = 0 THEN -id ELSE id END
 		LOOP
 			CALL bench.use_settings(c.workers, c.jit);
+			cpu := bench.cpu();
 			started := clock_timestamp();
 			EXECUTE c.query INTO answer;
 			stopped := clock_timestamp();
+			cpu := bench.cpu() - cpu;
 			IF answer IS DISTINCT FROM c.expect AND c.expect IS NOT NULL THEN
 				RAISE 'race %: % (% workers) says %, expected was %', p_race, c.name, c.workers, answer, c.expect;
 			END IF;
 			IF round > 0 THEN
-				INSERT INTO bench.sample VALUES (c.id, round, extract(epoch FROM stopped - started));
+				INSERT INTO bench.sample
+				VALUES (c.id, round, extract(epoch FROM stopped - started), CASE WHEN c.workers = 0 THEN cpu END);
 			END IF;
 			COMMIT;
 		END LOOP;

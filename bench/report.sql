@@ -8,6 +8,14 @@ BEGIN ATOMIC
 	WHERE race = p_race AND name = p_name AND set = p_set AND size = p_size AND workers = p_workers;
 END;
 
+CREATE FUNCTION pg_temp.cpu(p_race text, p_name text, p_set text, p_size integer)
+RETURNS double precision
+LANGUAGE sql
+BEGIN ATOMIC
+	SELECT cpu FROM bench.per_row
+	WHERE race = p_race AND name = p_name AND set = p_set AND size = p_size AND workers = 0;
+END;
+
 CREATE FUNCTION pg_temp.shown(x double precision) RETURNS text
 LANGUAGE sql
 RETURN CASE WHEN x IS NULL THEN '–' WHEN x < 0.1 THEN round(x::numeric, 4)::text
@@ -43,6 +51,10 @@ SELECT set, size, workers,
 	   pg_temp.median(race, 'e_jit', set, size, workers) AS e_jit
 FROM (SELECT DISTINCT race, set, size, workers FROM bench.per_row WHERE race = set || ' ' || size) AS r;
 
+SELECT EXISTS (SELECT FROM races) AS races, EXISTS (SELECT FROM bench.per_row WHERE race = 'flat') AS flat,
+	   EXISTS (SELECT FROM bench.per_row WHERE race IN ('view', 'toast')) AS beside \gset
+
+\if :races
 \echo
 \echo '### Time per lead, plain scan (a) of the same columns = 1'
 \echo
@@ -54,7 +66,9 @@ SELECT format('| %s | %s | %s | %s | %s | %s | %s | %s | %s | **%s** | %s | %s |
 			  pg_temp.shown(e / least(b, b_jit, b_jit_full)), pg_temp.shown(e / c), pg_temp.shown(e / d))
 FROM races
 ORDER BY size, set, workers;
+\endif
 
+\if :flat
 \echo
 \echo '### e against the number of rules, 21 equality rules and no worker = 1'
 \echo
@@ -68,7 +82,9 @@ FROM bench.per_row
 WHERE race = 'flat' AND name = 'e'
 GROUP BY set, workers
 ORDER BY set, workers;
+\endif
 
+\if :beside
 \echo
 \echo '### Through a view, beside a long text'
 \echo
@@ -91,12 +107,13 @@ FROM (VALUES ('view', 'view / table', 'view', 'table', 1),
 	 (VALUES (0), (2)) AS w (workers)
 WHERE pg_temp.median(race, 'e ' || one, 'equality', 21, workers) IS NOT NULL
 ORDER BY ord, workers;
+\endif
 
 \echo
 \echo '### Targets'
 \echo
-\echo '| | measured | round by round, middle half | target | |'
-\echo '|---|---:|---:|---:|---|'
+\echo '| | measured | round by round, middle half | by processor time | target | |'
+\echo '|---|---:|---:|---:|---:|---|'
 WITH builds AS (
 	SELECT set, size, percentile_cont(0.5) WITHIN GROUP (ORDER BY first_ms - second_ms) AS ms,
 		   percentile_cont(0.25) WITHIN GROUP (ORDER BY first_ms - second_ms) AS low,
@@ -125,15 +142,16 @@ ratio (ord, label, race1, name1, set1, size1, race2, name2, set2, size2, target)
 	SELECT 6, 'e through a view / e on its table', 'view', 'e view', 'equality', 21, 'view', 'e table', 'equality', 21, 1.10
 	UNION ALL
 	SELECT 7, 'e on the table with the text / e without it', 'toast', 'e toast', 'equality', 21, 'toast', 'e short', 'equality', 21, 1.15),
-line (ord, label, measured, spread, target, unit) AS (
+line (ord, label, measured, spread, cpu, target, unit) AS (
 	SELECT ord, label, pg_temp.median(race1, name1, set1, size1) / pg_temp.median(race2, name2, set2, size2),
-		   pg_temp.spread(race1, name1, set1, size1, race2, name2, set2, size2), target, ''
+		   pg_temp.spread(race1, name1, set1, size1, race2, name2, set2, size2),
+		   pg_temp.cpu(race1, name1, set1, size1) / pg_temp.cpu(race2, name2, set2, size2), target, ''
 	FROM ratio
 	UNION ALL
 	SELECT 8 + size / 1e6, format('rulebook build, %s rules (%s)', size, set), ms,
-		   pg_temp.shown(low) || ' to ' || pg_temp.shown(high), CASE size WHEN 200 THEN 5 WHEN 10000 THEN 200 END, ' ms'
+		   pg_temp.shown(low) || ' to ' || pg_temp.shown(high), NULL, CASE size WHEN 200 THEN 5 WHEN 10000 THEN 200 END, ' ms'
 	FROM builds)
-SELECT format('| %s | %s%s | %s | %s | %s |', label, pg_temp.shown(measured), unit, spread,
+SELECT format('| %s | %s%s | %s | %s | %s | %s |', label, pg_temp.shown(measured), unit, spread, pg_temp.shown(cpu),
 			  coalesce('≤ ' || trim_scale(target::numeric) || unit, ''),
 			  CASE WHEN target IS NULL THEN '' WHEN measured <= target THEN 'reached' ELSE '**missed**' END)
 FROM line

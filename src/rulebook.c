@@ -602,7 +602,7 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		bool		nulls[Natts_rule];
 		Rule	   *rule;
 		int			factor;
-		bool		failed = false;
+		volatile bool failed = false;
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		if (!DatumGetBool(values[Anum_rule_enabled - 1]))

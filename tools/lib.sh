@@ -28,6 +28,7 @@
 #   start_cluster [CONF...]   initdb in $WORK/data, start on a socket in $WORK;
 #                             exports PGHOST PGPORT PGUSER PGDATABASE PATH
 #   stop_cluster [MODE]       stop that server (immediate, or fast, as in pg_ctl)
+#   expect_nothing NAME...    let new tests have an empty expected output in the build
 #   stage_settings            print the postgresql.conf lines by which a server
 #                             finds the staged extension (TEMP_CONFIG of TAP)
 #   as_postgres CMD...        run CMD as the user that the server runs as
@@ -261,6 +262,18 @@ stage_build() {
 		rm -rf "$WORK/stage$("$PG_CONFIG" --sharedir)/extension"
 		as_postgres make -s -C "$WORK/build" install PG_CONFIG="$PG_CONFIG" "${dest[@]}" "$@" >>"$log" 2>&1
 	fi || { cat "$log" >&2; return 1; }
+}
+
+# expect_nothing NAME...: a test without an expected output, being new, is
+# expected to print nothing; else pg_regress would stop at it
+expect_nothing() {
+	local n
+	mkdir -p "$WORK/build/expected"
+	for n in "$@"; do
+		ls "$WORK/build/expected/$n".out "$WORK/build/expected/$n"_[0-9].out >/dev/null 2>&1 ||
+			: >"$WORK/build/expected/$n.out"
+	done
+	give_to_server "$WORK/build/expected"
 }
 
 # ---- server --------------------------------------------------------------
