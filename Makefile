@@ -34,8 +34,8 @@ EXTRA_CLEAN = tmp_check tmp_check_iso output_iso results regression.diffs regres
 # and the casts of expression_tree_walker().
 warnings_clang = -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
 	-Wno-ignored-attributes -Wno-cast-function-type
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-missing-field-initializers \
+PG_CFLAGS = -Wall -Wextra -Werror=implicit-function-declaration \
+	-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
 	$(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),$(warnings_clang)) \
 	$(if $(filter-out 0,$(WERROR)),-Werror)
 

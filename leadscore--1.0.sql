@@ -628,13 +628,18 @@ AS 'MODULE_PATHNAME', 'leadscore_check_rule_row'
 LANGUAGE C;
 COMMENT ON FUNCTION leadscore.check_rule_row() IS
 'Trigger on leadscore.rule: compiles the condition and fills in search_path';
+/*
+ * Nobody may hang these on a table of his own; the triggers below need no
+ * privilege to fire.
+ */
+REVOKE ALL ON FUNCTION leadscore.check_model_row() FROM PUBLIC;
+REVOKE ALL ON FUNCTION leadscore.check_rule_row() FROM PUBLIC;
 
 CREATE FUNCTION leadscore.matrix_changed() RETURNS trigger
 AS 'MODULE_PATHNAME', 'leadscore_matrix_changed'
 LANGUAGE C;
 COMMENT ON FUNCTION leadscore.matrix_changed() IS
 'Trigger on all tables of the matrix: raises the version of the models concerned, so that every session loads the new rules';
-/* These act with the owner's rights: nobody may hang them on another table. */
 REVOKE ALL ON FUNCTION leadscore.matrix_changed() FROM PUBLIC;
 
 CREATE FUNCTION leadscore.set_factor_defaults() RETURNS trigger
@@ -761,6 +766,8 @@ CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.model
 
 CREATE TRIGGER set_defaults BEFORE INSERT OR UPDATE ON leadscore.factor
 	FOR EACH ROW EXECUTE FUNCTION leadscore.set_factor_defaults();
+CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.factor
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.factor
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.factor
@@ -768,6 +775,8 @@ CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.factor
 
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.rule
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_rule_row();
+CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.rule
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.rule
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.rule
@@ -777,6 +786,8 @@ CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON leadscore.threshol
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_threshold_row();
 CREATE TRIGGER check_order AFTER INSERT OR UPDATE ON leadscore.threshold
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.check_threshold_order();
+CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.threshold
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.threshold
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.threshold
@@ -784,6 +795,8 @@ CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.threshold
 
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON leadscore.allowed_function
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_allowed_function();
+CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.allowed_function
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.allowed_function
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.allowed_function
@@ -814,7 +827,8 @@ CREATE FUNCTION leadscore._condition_error(model text, condition text, search_pa
 AS 'MODULE_PATHNAME', 'leadscore_condition_error'
 LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION leadscore._condition_error(text, text, text) IS
-'Internal: SQLSTATE and message of what is wrong with a stored condition; NULL if nothing is.';
+'Internal: SQLSTATE and message of what is wrong with a stored condition; NULL if nothing is.  Does not wait for a lock on the source (55P03).';
+REVOKE ALL ON FUNCTION leadscore._condition_error(text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION leadscore.note_problem(model text, rule bigint, lead_key text, sqlstate text, message text) RETURNS void
 LANGUAGE sql
@@ -838,6 +852,16 @@ DECLARE
 	broken	record;
 	found	bigint := 0;
 BEGIN
+	-- what follows is written with the owner's rights: no foreign code may run
+	IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+			   WHERE t.tgrelid IN ('leadscore.rule'::regclass, 'leadscore.problem'::regclass)
+				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'a trigger on a table of leadscore does not belong to it',
+			HINT = 'Drop the trigger, and grant no one TRIGGER on the tables of leadscore.';
+	END IF;
+
 	-- without its source no rule can be judged: that is one problem, not many
 	IF EXISTS (SELECT FROM leadscore.model m
 			   WHERE m.name = disable_broken_rules.model
@@ -926,20 +950,44 @@ AS $$
 DECLARE
 	m record;
 BEGIN
+	-- a type, function or schema may be used by any rule; a relation only as
+	-- the target or source of a model
+	IF TG_EVENT = 'sql_drop' THEN
+		FOR m IN
+			SELECT model.name
+			FROM leadscore.model
+			WHERE EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d
+						  WHERE NOT d.is_temporary
+							AND CASE WHEN d.classid = 'pg_class'::regclass
+									 THEN d.objid IN (model.target, model.source)
+									 ELSE d.original AND d.object_type IN
+										  ('type', 'domain', 'function', 'operator', 'schema', 'extension', 'collation') END)
+			ORDER BY model.name
+		LOOP
+			PERFORM leadscore.disable_broken_rules(m.name);
+		END LOOP;
+		RETURN;
+	END IF;
+
 	FOR m IN
-		SELECT model.name
-		FROM leadscore.model
-		WHERE TG_TAG ~ '^(DROP|ALTER (TYPE|DOMAIN|SCHEMA|FUNCTION|ROUTINE|EXTENSION))'
-		   OR model.target IN (SELECT c.objid FROM pg_event_trigger_ddl_commands() c)
-		   OR model.source IN (SELECT c.objid FROM pg_event_trigger_ddl_commands() c)
+		SELECT model.name, c.is_relation
+		FROM leadscore.model,
+			 (SELECT bool_and(classid = 'pg_class'::regclass), array_agg(objid)
+			  FROM pg_event_trigger_ddl_commands()) AS c(is_relation, objects)
+		WHERE NOT c.is_relation OR model.target = ANY (c.objects) OR model.source = ANY (c.objects)
 		ORDER BY model.name
 	LOOP
 		PERFORM leadscore.disable_broken_rules(m.name);
+		-- a name in a condition may mean something else now
+		IF NOT m.is_relation THEN
+			UPDATE leadscore.model SET version = version + 1 WHERE name = m.name;
+		END IF;
 	END LOOP;
 EXCEPTION WHEN OTHERS THEN
 	RAISE WARNING USING
 		ERRCODE = SQLSTATE,
-		MESSAGE = format('leadscore could not check its rules after %s: %s', TG_TAG, SQLERRM);
+		MESSAGE = format('leadscore could not check its rules after %s: %s', TG_TAG, SQLERRM),
+		HINT = 'Call leadscore.disable_broken_rules(model).';
 END
 $$;
 COMMENT ON FUNCTION leadscore.after_ddl() IS
@@ -948,11 +996,14 @@ REVOKE ALL ON FUNCTION leadscore.after_ddl() FROM PUBLIC;
 
 CREATE EVENT TRIGGER leadscore_after_ddl ON ddl_command_end
 	WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'CREATE VIEW',
-				 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER SCHEMA', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER EXTENSION',
-				 'DROP TABLE', 'DROP VIEW', 'DROP MATERIALIZED VIEW', 'DROP FOREIGN TABLE', 'DROP TYPE',
-				 'DROP DOMAIN', 'DROP SCHEMA', 'DROP FUNCTION', 'DROP ROUTINE', 'DROP OPERATOR', 'DROP EXTENSION')
+				 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER SCHEMA', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER OPERATOR',
+				 'ALTER EXTENSION')
 	EXECUTE FUNCTION leadscore.after_ddl();
 COMMENT ON EVENT TRIGGER leadscore_after_ddl IS 'Disables scoring rules that a change of the schema broke; never refuses the change';
+
+CREATE EVENT TRIGGER leadscore_after_drop ON sql_drop
+	EXECUTE FUNCTION leadscore.after_ddl();
+COMMENT ON EVENT TRIGGER leadscore_after_drop IS 'Disables scoring rules that need what was dropped; never refuses the drop';
 
 /* ----------------------------------------------------------------------
  * 4. Scoring

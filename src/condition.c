@@ -10,10 +10,11 @@
  * extensions that a superuser owns, and what leadscore.allowed_function
  * names.  Everything else is refused with its position in the text.
  *
- * Order matters here.  Parse analysis already runs type input functions on
- * literals, and the input function of a domain runs its CHECK; so types that
- * hide a domain are refused on the raw tree, before analysis.  Planning folds
- * constants by running functions; so functions are checked before planning.
+ * Order matters here.  Parse analysis runs the input function of whatever type
+ * a literal turns out to be of, and the input function of a domain runs its
+ * CHECK; so string literals go into analysis as parameters, and a hook sees
+ * their type before any input function does.  Planning folds constants by
+ * running functions; so functions are checked before planning.
  *
  * A condition means the same in every session: names are looked up under the
  * search_path stored with the rule, with the rights of the relation's owner,
@@ -117,7 +118,7 @@ typedef struct CheckContext
 	Node	   *node;			/* node whose functions are being checked */
 } CheckContext;
 
-static bool raw_check_walker(Node *node, ParseState *pstate);
+static bool raw_check_walker(Node *node, ConditionScope *scope);
 static void raw_check_typename(ParseState *pstate, TypeName *name);
 static bool check_walker(Node *node, CheckContext *context);
 
@@ -314,11 +315,8 @@ condition_scope_close(ConditionScope *scope)
 static const char *
 cast_refusal(Oid type)
 {
-	const char *refusal = NULL;
 	Oid			element;
 	Oid			extension;
-
-	check_stack_depth();
 
 	element = get_element_type(type);
 	if (OidIsValid(element))
@@ -341,19 +339,8 @@ cast_refusal(Oid type)
 			return cast_refusal(get_multirange_range(type));
 
 		case TYPTYPE_COMPOSITE:
-			{
-				TupleDesc	tupdesc = lookup_rowtype_tupdesc(type, -1);
-
-				for (int i = 0; i < tupdesc->natts && refusal == NULL; i++)
-				{
-					Form_pg_attribute att = TupleDescAttr(tupdesc, i);
-
-					if (!att->attisdropped)
-						refusal = cast_refusal(att->atttypid);
-				}
-				ReleaseTupleDesc(tupdesc);
-				return refusal;
-			}
+			/* its columns may be of any type, now or later */
+			return "a composite type may hold a domain";
 
 		case TYPTYPE_PSEUDO:
 			return "it is a pseudo-type";
@@ -425,8 +412,10 @@ raw_check_typename(ParseState *pstate, TypeName *name)
  * the server learn is refused until somebody has looked at it.
  */
 static bool
-raw_check_walker(Node *node, ParseState *pstate)
+raw_check_walker(Node *node, ConditionScope *scope)
 {
+	ParseState *pstate = scope->pstate;
+
 	if (node == NULL)
 		return false;
 
@@ -434,7 +423,6 @@ raw_check_walker(Node *node, ParseState *pstate)
 	{
 		case T_List:
 		case T_String:
-		case T_A_Const:
 		case T_A_Expr:
 		case T_A_Indices:
 		case T_A_Indirection:
@@ -451,6 +439,29 @@ raw_check_walker(Node *node, ParseState *pstate)
 		case T_RowExpr:
 		case T_SQLValueFunction:
 			break;
+
+		case T_A_Const:
+			{
+				A_Const    *con = (A_Const *) node;
+				ParamRef   *ref = (ParamRef *) node;
+				int			location = con->location;
+
+				if (con->isnull || !IsA(&con->val, String))
+					return false;
+
+				/* from here on the literal is a parameter */
+				StaticAssertStmt(sizeof(ParamRef) <= sizeof(A_Const),
+								 "a parameter does not fit in place of a constant");
+				scope->literals = lappend(scope->literals,
+										  makeConst(UNKNOWNOID, -1, InvalidOid, -2,
+													CStringGetDatum(con->val.sval.sval),
+													false, false));
+				llast_node(Const, scope->literals)->location = location;
+				ref->type = T_ParamRef;
+				ref->number = list_length(scope->literals);
+				ref->location = location;
+				return false;
+			}
 
 		case T_ColumnRef:
 			{
@@ -470,7 +481,7 @@ raw_check_walker(Node *node, ParseState *pstate)
 				TypeCast   *cast = (TypeCast *) node;
 
 				raw_check_typename(pstate, cast->typeName);
-				return raw_check_walker(cast->arg, pstate);
+				return raw_check_walker(cast->arg, scope);
 			}
 
 		case T_FuncCall:
@@ -508,7 +519,7 @@ raw_check_walker(Node *node, ParseState *pstate)
 							raw_check_typename(pstate, name);
 					}
 				}
-				return raw_check_walker((Node *) call->args, pstate);
+				return raw_check_walker((Node *) call->args, scope);
 			}
 
 		case T_SubLink:
@@ -541,7 +552,7 @@ raw_check_walker(Node *node, ParseState *pstate)
 			break;
 	}
 
-	return raw_expression_tree_walker(node, raw_check_walker, pstate);
+	return raw_expression_tree_walker(node, raw_check_walker, scope);
 }
 
 /*
@@ -582,6 +593,69 @@ parse_bare_expression(ParseState *pstate, const char *text)
 }
 
 
+/*
+ * Parser hook: a literal that raw_check_walker made a parameter.
+ */
+static Node *
+literal_as_param(ParseState *pstate, ParamRef *ref)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXTERN;
+	param->paramid = ref->number;
+	param->paramtype = UNKNOWNOID;
+	param->paramtypmod = -1;
+	param->paramcollid = InvalidOid;
+	param->location = ref->location;
+	return (Node *) param;
+}
+
+static Const *
+param_literal(ConditionScope *scope, Param *param)
+{
+	return copyObject(list_nth_node(Const, scope->literals, param->paramid - 1));
+}
+
+/*
+ * Parser hook: a literal has found its type.  Refuse it or read it as that.
+ */
+static Node *
+coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod,
+			   int location)
+{
+	ConditionScope *scope = (ConditionScope *) pstate->p_ref_hook_state;
+	const char *refusal;
+
+	if (type == UNKNOWNOID)
+		return (Node *) param;
+	refusal = cast_refusal(type);
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use a literal of type %s in a condition",
+						format_type_be(type)),
+				 errdetail("Values of this type are not read from text because %s.",
+						   refusal),
+				 parser_errposition(pstate, param->location)));
+	return coerce_type(pstate, (Node *) param_literal(scope, param), UNKNOWNOID,
+					   type, typmod, COERCION_IMPLICIT, COERCE_IMPLICIT_CAST,
+					   location);
+}
+
+/*
+ * Literals whose type did not matter become constants again.
+ */
+static Node *
+restore_literals(Node *node, ConditionScope *scope)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param))
+		return (Node *) param_literal(scope, (Param *) node);
+	return expression_tree_mutator(node, restore_literals, scope);
+}
+
+
 /* --------------------------------------------------------------------
  * Refusals on the analyzed tree
  * --------------------------------------------------------------------
@@ -600,25 +674,44 @@ name_in(const char *name, const char *const *names, int n)
 #define NAME_IN(name, names) name_in(name, names, lengthof(names))
 
 /*
+ * condition_function_signature
+ *		A function as leadscore.allowed_function names it: as regprocedure
+ *		shows it under a search_path of pg_catalog alone.
+ */
+char *
+condition_function_signature(Oid funcid)
+{
+	int			nestlevel = NewGUCNestLevel();
+	char	   *signature;
+
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	signature = format_procedure(funcid);
+	AtEOXact_GUC(false, nestlevel);
+
+	return signature;
+}
+
+/*
  * Is a function listed in leadscore.allowed_function?
  */
 static bool
 function_is_listed(Oid funcid)
 {
-	char	   *signature = format_procedure_qualified(funcid);
 	Oid			schema = get_namespace_oid(LEADSCORE_SCHEMA, false);
 	Oid			relid = get_relname_relid("allowed_function", schema);
 	Oid			indexid = get_relname_relid("allowed_function_pkey", schema);
 	Relation	rel;
 	SysScanDesc scan;
 	ScanKeyData key;
-	Datum		name = CStringGetTextDatum(signature);
 	bool		found;
 
 	if (!OidIsValid(relid))
 		return false;
 	rel = table_open(relid, AccessShareLock);
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, name);
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(condition_function_signature(funcid)));
 	scan = systable_beginscan(rel, indexid, OidIsValid(indexid),
 							  GetActiveSnapshot(), 1, &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
@@ -673,11 +766,7 @@ check_function(Oid funcid, void *arg)
 	bool		acceptable;
 
 	if (list_member_oid(context->scope->accepted, funcid))
-	{
-		if (!builtin)
-			context->condition->calls_user_code = true;
 		return false;
-	}
 
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
 	if (!HeapTupleIsValid(tuple))
@@ -700,8 +789,15 @@ check_function(Oid funcid, void *arg)
 				 parser_errposition(pstate, exprLocation(context->node))));
 
 	if (!builtin)
-		acceptable = function_is_from_trusted_extension(funcid, proc) ||
-			function_is_listed(funcid);
+	{
+		acceptable = function_is_from_trusted_extension(funcid, proc);
+		if (!acceptable || (proc->prolang != ClanguageId &&
+							proc->prolang != INTERNALlanguageId))
+		{
+			context->condition->calls_user_code = true;
+			acceptable |= function_is_listed(funcid);
+		}
+	}
 	else if (proc->provolatile == PROVOLATILE_IMMUTABLE)
 		acceptable = !NAME_IN(name, refused_functions) &&
 			strncmp(name, "pg_", 3) != 0 && strncmp(name, "txid_", 5) != 0;
@@ -719,7 +815,7 @@ check_function(Oid funcid, void *arg)
 				 builtin ?
 				 errhint("Conditions may call immutable built-in functions and date and time functions.") :
 				 errhint("A superuser can allow it with INSERT INTO leadscore.allowed_function (signature) VALUES (%s).",
-						 quote_literal_cstr(format_procedure_qualified(funcid))),
+						 quote_literal_cstr(condition_function_signature(funcid))),
 				 parser_errposition(pstate, exprLocation(context->node))));
 
 	if (proc->provolatile == PROVOLATILE_STABLE)
@@ -729,7 +825,7 @@ check_function(Oid funcid, void *arg)
 						(strcmp(name, "age") == 0 && proc->pronargs == 1)))
 			context->condition->uses_clock = true;
 	}
-	else
+	else if (!context->condition->calls_user_code)
 	{
 		/* only what needs no flag may be waved through the next time */
 		MemoryContext caller = MemoryContextSwitchTo(context->scope->context);
@@ -737,8 +833,6 @@ check_function(Oid funcid, void *arg)
 		context->scope->accepted = lappend_oid(context->scope->accepted, funcid);
 		MemoryContextSwitchTo(caller);
 	}
-	if (!builtin)
-		context->condition->calls_user_code = true;
 	ReleaseSysCache(tuple);
 
 	return false;
@@ -985,17 +1079,18 @@ condition_error_callback(void *arg)
 }
 
 /*
- * condition_compile
- *		Parse, analyze, check and plan one expression over the scope's row.
+ * condition_analyze
+ *		Parse, analyze and check one expression over the scope's row.
  *
  * 'result_type' is what it must yield: BOOLOID for conditions.  'what' names
- * the expression in the context line of errors.  Everything is allocated in
- * the current memory context.  Errors: whatever the parser raises (42601,
- * 42703, 42883, 42804, ...), 0A000, 42803, 42P20, 42P17 and 42501 for what is
- * refused; each with the position in 'text'.
+ * the expression in the context line of errors.  No function that the
+ * condition names is run here.  Everything is allocated in the current memory
+ * context.  Errors: whatever the parser raises (42601, 42703, 42883, 42804,
+ * ...), 0A000, 42803, 42P20, 42P17 and 42501 for what is refused; each with the
+ * position in 'text'.
  */
 void
-condition_compile(ConditionScope *scope, const char *text, Oid result_type,
+condition_analyze(ConditionScope *scope, const char *text, Oid result_type,
 				  const char *what, Condition *result)
 {
 	ParseState *pstate = scope->pstate;
@@ -1019,8 +1114,13 @@ condition_compile(ConditionScope *scope, const char *text, Oid result_type,
 		parsestate_forget_columns(pstate);
 		pstate->p_sourcetext = text;
 		pstate->p_next_resno = 1;
+		pstate->p_paramref_hook = literal_as_param;
+		pstate->p_coerce_param_hook = coerce_literal;
+		pstate->p_ref_hook_state = scope;
+		scope->literals = NIL;
+
 		expr = parse_bare_expression(pstate, text);
-		(void) raw_check_walker(expr, pstate);
+		(void) raw_check_walker(expr, scope);
 		expr = transformExpr(pstate, expr, EXPR_KIND_OTHER);
 		if (result_type == BOOLOID)
 			expr = coerce_to_boolean(pstate, expr, "condition");
@@ -1041,11 +1141,12 @@ condition_compile(ConditionScope *scope, const char *text, Oid result_type,
 						 parser_errposition(pstate, exprLocation(expr))));
 			expr = coerced;
 		}
+		expr = restore_literals(expr, scope);
 		assign_expr_collations(pstate, expr);
 		if (list_length(pstate->p_rtable) != 1)
 			elog(ERROR, "condition reads more than its relation");
 		(void) check_walker(expr, &context);
-		result->expr = expression_planner((Expr *) expr);
+		result->expr = (Expr *) expr;
 
 		/* the list of columns read dies with the caller's context */
 		parsestate_forget_columns(pstate);
@@ -1057,4 +1158,55 @@ condition_compile(ConditionScope *scope, const char *text, Oid result_type,
 	PG_END_TRY();
 
 	error_context_stack = callback.previous;
+}
+
+/*
+ * condition_plan
+ *		Make an analyzed expression ready for execution.
+ *
+ * This runs immutable functions with constant arguments.  If the condition
+ * calls_user_code these may do anything a function can do, so that an error
+ * may only be caught with a subtransaction.
+ */
+void
+condition_plan(ConditionScope *scope, const char *text, const char *what,
+			   Condition *result)
+{
+	ErrorContextCallback callback;
+	ConditionErrorArg error = {text, what};
+	PinnedSettings settings;
+
+	callback.callback = condition_error_callback;
+	callback.arg = &error;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	settings_pin(scope->time_zone, &settings);
+	PG_TRY();
+	{
+		result->expr = expression_planner(result->expr);
+	}
+	PG_FINALLY();
+	{
+		settings_unpin(&settings);
+	}
+	PG_END_TRY();
+
+	error_context_stack = callback.previous;
+}
+
+/*
+ * condition_is_to_blame
+ *		Does an error of condition_analyze or condition_plan say something of
+ *		the condition, rather than of the server, a lock or a cancel request?
+ */
+bool
+condition_is_to_blame(int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR) ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_FEATURE_NOT_SUPPORTED) ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_INVALID_SCHEMA_NAME);
 }

@@ -38,6 +38,7 @@ typedef struct ConditionScope
 	ParseState *pstate;			/* knows just that relation */
 	pg_tz	   *time_zone;		/* the model's time zone */
 	List	   *accepted;		/* functions found acceptable (OIDs) */
+	List	   *literals;		/* string literals of the condition at hand */
 
 	/* where we came from */
 	Oid			save_userid;
@@ -54,7 +55,7 @@ typedef struct Condition
 	Bitmapset  *columns;		/* columns read, attribute numbers */
 	bool		uses_settings;	/* result depends on PinnedSettings */
 	bool		uses_clock;		/* calls now() or one of its kin */
-	bool		calls_user_code;	/* calls a function that is not built in */
+	bool		calls_user_code;	/* calls a function that may be anything */
 } Condition;
 
 extern void condition_scope_open(ConditionScope *scope, Relation rel,
@@ -62,9 +63,13 @@ extern void condition_scope_open(ConditionScope *scope, Relation rel,
 extern void condition_scope_recover(ConditionScope *scope);
 extern void condition_scope_close(ConditionScope *scope);
 extern void condition_scope_path(ConditionScope *scope, const char *path);
-extern void condition_compile(ConditionScope *scope, const char *text,
+extern void condition_analyze(ConditionScope *scope, const char *text,
 							  Oid result_type, const char *what,
 							  Condition *result);
+extern void condition_plan(ConditionScope *scope, const char *text,
+						   const char *what, Condition *result);
+extern char *condition_function_signature(Oid funcid);
+extern bool condition_is_to_blame(int sqlerrcode);
 
 extern char *condition_current_path(void);
 extern bool condition_path_is_bare(void);

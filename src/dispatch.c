@@ -466,14 +466,14 @@ is_total(Node *node)
 				{
 					case F_LOWER_TEXT:
 					case F_UPPER_TEXT:
+						/* a conflict of collations is an error at run time */
+						if (!OidIsValid(exprInputCollation(node)))
+							return false;
+						break;
 					case F_BTRIM_TEXT:
 					case F_LTRIM_TEXT:
 					case F_RTRIM_TEXT:
 					case F_TEXT_BPCHAR:
-					case F_JSON_OBJECT_FIELD:
-					case F_JSON_OBJECT_FIELD_TEXT:
-					case F_JSON_ARRAY_ELEMENT:
-					case F_JSON_ARRAY_ELEMENT_TEXT:
 					case F_JSONB_OBJECT_FIELD:
 					case F_JSONB_OBJECT_FIELD_TEXT:
 					case F_JSONB_ARRAY_ELEMENT:

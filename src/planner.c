@@ -123,12 +123,52 @@ column_var(const Var *whole_row, AttrNumber attno, Oid type, int32 typmod,
 	return var;
 }
 
+/*
+ * A column call, or the same function's call with the row.
+ */
 static Expr *
 make_call(const FuncExpr *original, Oid function, List *args)
 {
+	/* rules that read no column at all: the variadic argument is still due */
+	if (list_length(args) == COLUMN_CALL_FIRST)
+		args = lappend(args, makeNullConst(BOOLOID, -1, InvalidOid));
 	return (Expr *) makeFuncExpr(function, original->funcresulttype, args,
 								 original->funccollid, original->inputcollid,
 								 COLUMN_CALL_FORMAT);
+}
+
+/*
+ * Is a row that is being written possibly not stored yet when the expression
+ * is evaluated?  So it is in the checks of row-level security.
+ */
+static bool
+is_unstored_row(PlannerInfo *root, const Var *var)
+{
+	Query	   *query = root->parse;
+
+	return var->varno == query->resultRelation &&
+		(query->commandType == CMD_INSERT || query->withCheckOptions != NIL);
+}
+
+/*
+ * Can every row of a table be fetched by its ctid?  Not if a partition is a
+ * foreign table.
+ */
+static bool
+is_stored(Oid relid)
+{
+	ListCell   *lc;
+
+	if (!has_subclass(relid))
+		return true;
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		char		kind = get_rel_relkind(lfirst_oid(lc));
+
+		if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -143,7 +183,7 @@ simplify_whole_row(PlannerInfo *root, const FuncExpr *call, const char *name,
 	Oid			function;
 
 	/* nulled by grouping sets, or the old row of a RETURNING: leave it */
-	if (var->varlevelsup != 0 || var->varno < 1 ||
+	if (var->varlevelsup != 0 || var->varno < 1 || is_unstored_row(root, var) ||
 		var->varno > list_length(root->parse->rtable) ||
 		!var_is_current_row(var) || root->parse->groupingSets != NIL)
 		return NULL;
@@ -154,7 +194,7 @@ simplify_whole_row(PlannerInfo *root, const FuncExpr *call, const char *name,
 		 rte->relkind != RELKIND_MATVIEW))
 		return NULL;
 	function = column_function(name);
-	if (!OidIsValid(function))
+	if (!OidIsValid(function) || !is_stored(rte->relid))
 		return NULL;
 
 	args = list_make5(copyObject(linitial(call->args)),

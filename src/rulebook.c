@@ -27,6 +27,7 @@
 #include "access/parallel.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -59,6 +60,7 @@ typedef struct CacheEntry
 static HTAB *rulebook_cache = NULL;
 static dlist_head all_rulebooks = DLIST_STATIC_INIT(all_rulebooks);
 static List *warned_rules = NIL;	/* of int64 *, in CacheMemoryContext */
+static uint64 function_changes = 0; /* counts invalidations of functions */
 
 static Rulebook *rulebook_load(const char *model, Snapshot snapshot,
 							   HeapTuple model_tuple, TupleDesc model_desc,
@@ -156,6 +158,7 @@ function_callback(Datum arg, int cacheid, uint32 hashvalue)
 {
 	dlist_iter	iter;
 
+	function_changes++;
 	dlist_foreach(iter, &all_rulebooks)
 	{
 		Rulebook   *rulebook = dlist_container(Rulebook, all, iter.cur);
@@ -495,6 +498,14 @@ load_thresholds(Rulebook *rulebook, Snapshot snapshot)
 		qsort(lists[i]->grades, lists[i]->n, sizeof(Grade), compare_grades);
 }
 
+/* How far a compilation had come when an error was caught. */
+typedef enum CompileState
+{
+	COMPILE_HARMLESS,			/* only the server's own code was run */
+	COMPILE_SUBTRANSACTION,		/* in a subtransaction of ours */
+	COMPILE_UNPROTECTED			/* anything may have been run */
+} CompileState;
+
 /*
  * Compile the condition of one rule and hang it into the dispatch.
  *
@@ -504,9 +515,10 @@ load_thresholds(Rulebook *rulebook, Snapshot snapshot)
 static void
 compile_rule(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 			 int32 number, const char *text, const char *path,
-			 Bitmapset **columns)
+			 Bitmapset **columns, volatile CompileState *state)
 {
 	MemoryContext scratch = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	Condition	condition;
 	List	   *residual;
 	char		what[128];
@@ -515,7 +527,27 @@ compile_rule(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 			 (long long) rule->id, rulebook->model);
 	if (path != NULL)
 		condition_scope_path(scope, path);
-	condition_compile(scope, text, BOOLOID, what, &condition);
+	condition_analyze(scope, text, BOOLOID, what, &condition);
+	if (!condition.calls_user_code)
+		condition_plan(scope, text, what, &condition);
+	else if (IsInParallelMode())
+	{
+		/* no subtransactions here; the leader has been through it already */
+		*state = COMPILE_UNPROTECTED;
+		condition_plan(scope, text, what, &condition);
+		*state = COMPILE_HARMLESS;
+	}
+	else
+	{
+		BeginInternalSubTransaction(NULL);
+		*state = COMPILE_SUBTRANSACTION;
+		MemoryContextSwitchTo(scratch);
+		condition_plan(scope, text, what, &condition);
+		ReleaseCurrentSubTransaction();
+		*state = COMPILE_HARMLESS;
+		MemoryContextSwitchTo(scratch);
+		CurrentResourceOwner = owner;
+	}
 	residual = dispatch_add_rule(rulebook->dispatch, number, condition.expr);
 
 	MemoryContextSwitchTo(rulebook->context);
@@ -562,12 +594,28 @@ skip_rule(const Rulebook *rulebook, const Rule *rule, const ErrorData *error)
 }
 
 /*
+ * Release all that a resource owner holds, and the owner.
+ */
+static void
+release_owner(ResourceOwner owner, bool success)
+{
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, success, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, success, false);
+	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, success, false);
+	if (CurrentResourceOwner == owner)
+		CurrentResourceOwner = ResourceOwnerGetParent(owner);
+	ResourceOwnerDelete(owner);
+}
+
+/*
  * Load and compile the rules.
  *
  * A rule that cannot be compiled is skipped: neither its author nor the one
- * who dropped a column is the one who asks for a score now.  There can be no
- * subtransaction here (parallel workers may not start one), so what a failed
- * compilation held is released through a resource owner of its own.
+ * who dropped a column is the one who asks for a score now.  Parallel workers
+ * may not start a subtransaction for that, and it would be a high price for
+ * each rule; so what a failed compilation held is released through a resource
+ * owner of its own.  That suffices as long as only the parser and the planner
+ * themselves were at work (see compile_rule).
  */
 static void
 load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
@@ -580,9 +628,10 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	HeapTuple	tuple;
 	ConditionScope scope;
 	ResourceOwner caller_owner = CurrentResourceOwner;
-	ResourceOwner owner;
+	volatile ResourceOwner owner;
 	MemoryContext caller_context = CurrentMemoryContext;
 	MemoryContext scratch;
+	uint64		changes_before = function_changes;
 	int			max_rules = 64;
 
 	scratch = AllocSetContextCreate(caller_context, "leadscore rule",
@@ -603,6 +652,7 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		Rule	   *rule;
 		int			factor;
 		volatile bool failed = false;
+		volatile CompileState state = COMPILE_HARMLESS;
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		if (!DatumGetBool(values[Anum_rule_enabled - 1]))
@@ -636,27 +686,28 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 						 TextDatumGetCString(values[Anum_rule_condition - 1]),
 						 text_or_null(values[Anum_rule_search_path - 1],
 									  nulls[Anum_rule_search_path - 1]),
-						 columns);
+						 columns, &state);
 		}
 		PG_CATCH();
 		{
 			ErrorData  *error;
-			int			category;
 
 			MemoryContextSwitchTo(scratch);
 			error = CopyErrorData();
-			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-
 			/* what is wrong with the server is no fault of the rule */
-			if (category != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION &&
-				category != ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) &&
-				category != ERRCODE_TO_CATEGORY(ERRCODE_FEATURE_NOT_SUPPORTED) &&
-				category != ERRCODE_TO_CATEGORY(ERRCODE_INVALID_SCHEMA_NAME))
+			if (!condition_is_to_blame(error->sqlerrcode))
+				PG_RE_THROW();
+			if (state == COMPILE_UNPROTECTED)
 				PG_RE_THROW();
 			FlushErrorState();
-			ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
-			ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, false, false);
-			ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+			if (state == COMPILE_SUBTRANSACTION)
+			{
+				RollbackAndReleaseCurrentSubTransaction();
+				MemoryContextSwitchTo(scratch);
+			}
+			release_owner(owner, false);
+			CurrentResourceOwner = caller_owner;
+			owner = ResourceOwnerCreate(caller_owner, "leadscore rules");
 			condition_scope_recover(&scope);
 			skip_rule(rulebook, rule, error);
 			failed = true;
@@ -687,11 +738,12 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	condition_scope_close(&scope);
 
 	CurrentResourceOwner = owner;
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, true, false);
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, true, false);
-	ResourceOwnerRelease(owner, RESOURCE_RELEASE_AFTER_LOCKS, true, false);
+	release_owner(owner, true);
 	CurrentResourceOwner = caller_owner;
-	ResourceOwnerDelete(owner);
+
+	/* a function changed while its calls were compiled */
+	if (rulebook->calls_user_code && function_changes != changes_before)
+		rulebook->valid = false;
 
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);

@@ -29,7 +29,9 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -112,14 +114,22 @@ find_model(const char *name, ModelInfo *model)
 
 /*
  * Compile an expression over a model's source, only to see whether it can be.
+ *
+ * With 'nowait' a source that somebody else has locked is error 55P03.
  */
 static void
 try_expression(const ModelInfo *model, const char *path, const char *text,
-			   Oid type, const char *what)
+			   Oid type, const char *what, bool nowait)
 {
-	Relation	source = try_relation_open(model->source, AccessShareLock);
+	Relation	source;
 	ConditionScope scope;
 	Condition	condition;
+
+	if (nowait && !ConditionalLockRelationOid(model->source, AccessShareLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not obtain lock on the source of the scoring model")));
+	source = try_relation_open(model->source, AccessShareLock);
 
 	if (source == NULL)
 		ereport(ERROR,
@@ -128,18 +138,24 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 				 errhint("Point the columns target and source of leadscore.model to tables that exist.")));
 	condition_scope_open(&scope, source, model->time_zone);
 	condition_scope_path(&scope, path);
-	condition_compile(&scope, text, type, what, &condition);
+	condition_analyze(&scope, text, type, what, &condition);
+	condition_plan(&scope, text, what, &condition);
 	condition_scope_close(&scope);
 	relation_close(source, AccessShareLock);
+	if (nowait)
+		UnlockRelationOid(model->source, AccessShareLock);
 }
 
 /*
  * The same in a subtransaction: returns the error instead of throwing it, or
  * NULL if there was none.
+ *
+ * Errors that say nothing of the expression are thrown all the same.
  */
 static ErrorData *
 catch_expression_error(const ModelInfo *model, const char *path,
-					   const char *text, Oid type, const char *what)
+					   const char *text, Oid type, const char *what,
+					   bool nowait)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -149,7 +165,7 @@ catch_expression_error(const ModelInfo *model, const char *path,
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		try_expression(model, path, text, type, what);
+		try_expression(model, path, text, type, what, nowait);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -158,12 +174,13 @@ catch_expression_error(const ModelInfo *model, const char *path,
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
+
+	if (error != NULL && !condition_is_to_blame(error->sqlerrcode))
+		ReThrowError(error);
 
 	return error;
 }
@@ -179,10 +196,10 @@ check_expression(const ModelInfo *model, const char *path, bool restoring,
 
 	if (!restoring)
 	{
-		try_expression(model, path, text, type, what);
+		try_expression(model, path, text, type, what, false);
 		return;
 	}
-	error = catch_expression_error(model, path, text, type, what);
+	error = catch_expression_error(model, path, text, type, what, false);
 	if (error != NULL)
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
@@ -195,13 +212,43 @@ check_expression(const ModelInfo *model, const char *path, bool restoring,
  * --------------------------------------------------------------------
  */
 
-static void
-require_trigger(FunctionCallInfo fcinfo, const char *name)
+/*
+ * These functions rely on the columns of our own tables, and some act with
+ * the rights of their owner: nobody may hang them on another table.
+ */
+static TriggerData *
+require_trigger(FunctionCallInfo fcinfo, const char *name,
+				const char *const *tables, int ntables)
 {
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager",
+						name)));
+	for (int i = 0; i < ntables; i++)
+	{
+		if (RelationGetRelid(trigger->tg_relation) == leadscore_relation(tables[i]))
+			return trigger;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("function \"%s\" is for tables of leadscore only", name)));
+	return NULL;				/* keep compiler quiet */
+}
+
+static void
+require_row_trigger(FunctionCallInfo fcinfo, const char *name, const char *table)
+{
+	TriggerData *trigger = require_trigger(fcinfo, name, &table, 1);
+
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired BEFORE INSERT OR UPDATE for each row",
 						name)));
 }
 
@@ -229,16 +276,18 @@ same_text(const char *a, const char *b)
  * Which search_path goes with a row, and does the row come from a dump?
  *
  * A row that brings its own is a copy of one written before.  Otherwise, and
- * when expressions were changed without it, it is the writer's.
+ * when expressions were changed without it, it is the writer's.  A dump is
+ * restored by the owner of the table, whose word is good enough.
  */
 static char *
 choose_path(HeapTuple row, HeapTuple old_row, TupleDesc desc, int attno,
-			bool changed, bool *restoring, bool *fill)
+			bool changed, Oid owner, bool *restoring, bool *fill)
 {
 	char	   *path = row_text(row, desc, attno);
 	char	   *old_path = old_row ? row_text(old_row, desc, attno) : NULL;
 
-	*restoring = old_row == NULL && path != NULL && condition_path_is_bare();
+	*restoring = old_row == NULL && path != NULL && condition_path_is_bare() &&
+		has_privs_of_role(GetUserId(), owner);
 	*fill = path == NULL ||
 		(old_row != NULL && changed && same_text(path, old_path));
 	return *fill ? condition_current_path() : path;
@@ -268,7 +317,7 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 	bool		fill;
 	ModelInfo	model;
 
-	require_trigger(fcinfo, "check_rule_row");
+	require_row_trigger(fcinfo, "check_rule_row", "rule");
 	desc = RelationGetDescr(trigger->tg_relation);
 	row = trigger->tg_trigtuple;
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
@@ -303,6 +352,7 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 			return PointerGetDatum(row);
 	}
 	path = choose_path(row, old_row, desc, Anum_rule_search_path, changed,
+					   trigger->tg_relation->rd_rel->relowner,
 					   &restoring, &fill);
 
 	if (!find_model(model_name, &model))
@@ -363,7 +413,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 	bool		fill;
 	ModelInfo	model;
 
-	require_trigger(fcinfo, "check_model_row");
+	require_row_trigger(fcinfo, "check_model_row", "model");
 	desc = RelationGetDescr(trigger->tg_relation);
 	row = trigger->tg_trigtuple;
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
@@ -387,6 +437,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 	model.time_zone =
 		find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
 	path = choose_path(row, old_row, desc, Anum_model_search_path, changed,
+					   trigger->tg_relation->rd_rel->relowner,
 					   &restoring, &fill);
 
 	for (int i = 0; i < lengthof(expressions); i++)
@@ -436,14 +487,38 @@ is_restoring(void)
 }
 
 /*
+ * Refuse to go on with the owner's rights if that would run foreign code.
+ */
+static void
+require_own_triggers(Relation rel)
+{
+	TriggerDesc *triggers = rel->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		Trigger    *trigger = &triggers->triggers[i];
+
+		if (!trigger->tgisinternal &&
+			get_func_namespace(trigger->tgfoid) != RelationGetNamespace(rel))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("trigger \"%s\" on table \"%s.%s\" does not belong to leadscore",
+							trigger->tgname, LEADSCORE_SCHEMA,
+							RelationGetRelationName(rel)),
+					 errdetail("It would run with the rights of the table's owner."),
+					 errhint("Drop the trigger, and grant no one TRIGGER on the tables of leadscore.")));
+	}
+}
+
+/*
  * Raise the version of a model, or of all of them if 'model' is NULL.
  *
  * As the owner of the table: who may write rules need not be allowed to write
- * models.  In any case the row is rewritten, since that is what rulebooks are
- * told apart by.
+ * models.  The row is rewritten even if 'increment' is false, since that is
+ * what rulebooks are told apart by.
  */
 static void
-raise_version(const char *model)
+raise_version(const char *model, bool increment)
 {
 	Relation	rel = table_open(leadscore_relation("model"), AccessShareLock);
 	Oid			owner = rel->rd_rel->relowner;
@@ -451,9 +526,11 @@ raise_version(const char *model)
 	int			save_sec_context;
 	int			nestlevel;
 	int			result;
-	const char *increment = is_restoring() ? "version" : "version + 1";
+	const char *version;
 
+	require_own_triggers(rel);
 	table_close(rel, AccessShareLock);
+	version = increment && !is_restoring() ? "version + 1" : "version";
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
 	SetUserIdAndSecContext(owner, save_sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
@@ -469,11 +546,11 @@ raise_version(const char *model)
 		Oid			type = TEXTOID;
 		Datum		value = CStringGetTextDatum(model);
 
-		result = SPI_execute_with_args(psprintf("UPDATE leadscore.model SET version = %s WHERE name = $1", increment),
+		result = SPI_execute_with_args(psprintf("UPDATE leadscore.model SET version = %s WHERE name = $1", version),
 									   1, &type, &value, NULL, false, 0);
 	}
 	else
-		result = SPI_execute(psprintf("UPDATE leadscore.model SET version = %s", increment),
+		result = SPI_execute(psprintf("UPDATE leadscore.model SET version = %s", version),
 							 false, 0);
 	if (result != SPI_OK_UPDATE)
 		elog(ERROR, "could not raise the version of a scoring model: %s",
@@ -489,61 +566,68 @@ raise_version(const char *model)
  */
 static void
 matrix_row_changed(FunctionCallInfo fcinfo, HeapTuple row, TupleDesc desc,
-				   int model_attno)
+				   int model_attno, bool increment)
 {
 	List	   *raised = (List *) fcinfo->flinfo->fn_extra;
 	char	   *model = model_attno > 0 ? row_text(row, desc, model_attno) : NULL;
 	MemoryContext caller;
 	ListCell   *lc;
 
-	/*
-	 * All rows of the statement are in before the first AFTER trigger fires,
-	 * and this list lives as long as the statement.  The name "" stands for
-	 * all models.
-	 */
+	/* the list lives as long as the statement; "" stands for all models */
 	foreach(lc, raised)
 	{
 		if (strcmp((char *) lfirst(lc), model ? model : "") == 0)
 			return;
 	}
-	raise_version(model);
+	raise_version(model, increment);
 	caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	fcinfo->flinfo->fn_extra = lappend(raised, pstrdup(model ? model : ""));
 	MemoryContextSwitchTo(caller);
 }
 
 /*
- * leadscore.matrix_changed(): trigger AFTER INSERT OR UPDATE OR DELETE, for
- * each row, and AFTER TRUNCATE, on the tables that make up a matrix
+ * leadscore.matrix_changed(): trigger BEFORE and AFTER INSERT OR UPDATE OR
+ * DELETE, for each row, and AFTER TRUNCATE, on the tables that make up a matrix
  *		Raises the version of the models concerned and has plans made anew.
  *		The table's column "model" says which; a table without it, and NULL,
  *		concern all models.
+ *
+ * The version counts up AFTER the statement, when all its rows are in.  But
+ * the row of the model is rewritten BEFORE it as well: a function that the
+ * statement itself calls may score halfway through, and what it sees must not
+ * be taken for the version before, should the change be rolled back.
  */
 PG_FUNCTION_INFO_V1(leadscore_matrix_changed);
 Datum
 leadscore_matrix_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	require_trigger(fcinfo, "matrix_changed");
+	static const char *const tables[] = {
+		"model", "factor", "rule", "threshold", "allowed_function"
+	};
+	TriggerData *trigger = require_trigger(fcinfo, "matrix_changed",
+										   tables, lengthof(tables));
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	bool		before = TRIGGER_FIRED_BEFORE(trigger->tg_event);
+	bool		by_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 
 	if (RelationGetRelid(trigger->tg_relation) != leadscore_relation("model"))
 	{
-		TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 		int			attno = SPI_fnumber(desc, "model");
 
 		if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-			raise_version(NULL);
+			raise_version(NULL, true);
 		else
 		{
-			matrix_row_changed(fcinfo, trigger->tg_trigtuple, desc, attno);
-			if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-				matrix_row_changed(fcinfo, trigger->tg_newtuple, desc, attno);
+			matrix_row_changed(fcinfo, trigger->tg_trigtuple, desc, attno, !before);
+			if (by_update)
+				matrix_row_changed(fcinfo, trigger->tg_newtuple, desc, attno, !before);
 		}
 	}
 	rulebook_invalidate_plans();
 
-	return PointerGetDatum(NULL);
+	if (!before)
+		return PointerGetDatum(NULL);
+	return PointerGetDatum(by_update ? trigger->tg_newtuple : trigger->tg_trigtuple);
 }
 
 
@@ -582,7 +666,7 @@ leadscore_check_rule(PG_FUNCTION_ARGS)
 				 errmsg("scoring model \"%s\" does not exist", name),
 				 errhint("The table leadscore.model lists the models.")));
 	error = catch_expression_error(&model, condition_current_path(), condition,
-								   BOOLOID, "condition");
+								   BOOLOID, "condition", false);
 
 	memset(nulls, true, sizeof(nulls));
 	values[0] = BoolGetDatum(error == NULL);
@@ -616,7 +700,7 @@ leadscore_check_rule(PG_FUNCTION_ARGS)
  * leadscore._condition_error(model text, condition text, search_path text)
  *		SQLSTATE and message of what is wrong with a stored condition, as an
  *		array of two; NULL if nothing is.  For the event trigger that looks
- *		after models whose source changes.
+ *		after models whose source changes; it does not wait for locks (55P03).
  */
 PG_FUNCTION_INFO_V1(leadscore_condition_error);
 Datum
@@ -632,7 +716,7 @@ leadscore_condition_error(PG_FUNCTION_ARGS)
 	error = catch_expression_error(&model,
 								   text_to_cstring(PG_GETARG_TEXT_PP(2)),
 								   text_to_cstring(PG_GETARG_TEXT_PP(1)),
-								   BOOLOID, "condition");
+								   BOOLOID, "condition", true);
 	if (error == NULL)
 		PG_RETURN_NULL();
 	values[0] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));

@@ -35,8 +35,8 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -64,6 +64,7 @@ typedef struct StatementKey
 	TransactionId xmax;
 	uint32		xcnt;
 	int32		subxcnt;
+	SubTransactionId subtransaction;	/* its end takes back what it wrote */
 	CommandId	command;
 	uint64		completed;		/* transactions completed when it was taken */
 } StatementKey;
@@ -83,8 +84,10 @@ typedef struct CallState
 	bool		fits;			/* column calls: all columns are there */
 	int			ncolumns;		/* column calls: columns given */
 	AttrNumber *columns;
+	bool		replan_asked;	/* column calls: plans were thrown away */
 	Oid			record_type;	/* record calls: type the map is for */
 	int32		record_typmod;
+	uint64		record_version; /* of that type's definition, if it is not the source's */
 	TupleDesc	record_desc;
 	AttrNumber *map;			/* record column of each rulebook column */
 	Datum	   *values;			/* work space of heap_deform_tuple */
@@ -108,6 +111,7 @@ same_statement(const StatementKey *key, Snapshot snapshot)
 		key->completed == snapshot_completed(snapshot) &&
 		key->xmin == snapshot->xmin && key->xmax == snapshot->xmax &&
 		key->xcnt == snapshot->xcnt && key->subxcnt == snapshot->subxcnt &&
+		key->subtransaction == GetCurrentSubTransactionId() &&
 		key->started == GetCurrentStatementStartTimestamp();
 }
 
@@ -119,6 +123,7 @@ set_statement(StatementKey *key, Snapshot snapshot)
 	key->xmax = snapshot->xmax;
 	key->xcnt = snapshot->xcnt;
 	key->subxcnt = snapshot->subxcnt;
+	key->subtransaction = GetCurrentSubTransactionId();
 	key->command = snapshot->curcid;
 	key->completed = snapshot_completed(snapshot);
 }
@@ -272,6 +277,18 @@ map_by_name(const Rulebook *rulebook, TupleDesc desc, Oid type, AttrNumber *map)
 }
 
 /*
+ * What tells one definition of a row type from the next.  The rulebook itself
+ * looks after the source's type, and anonymous types never change.
+ */
+static inline uint64
+record_type_version(const Rulebook *rulebook, Oid type)
+{
+	if (likely(type == rulebook->rowtype || type == RECORDOID))
+		return 0;
+	return lookup_type_cache(type, TYPECACHE_TUPDESC)->tupDesc_identifier;
+}
+
+/*
  * Learn how records of a type map to the rulebook's columns.
  */
 static void
@@ -295,6 +312,7 @@ map_record(CallState *state, Oid type, int32 typmod)
 
 	state->record_type = type;
 	state->record_typmod = typmod;
+	state->record_version = record_type_version(rulebook, type);
 	state->record_desc = desc;
 	state->map = map;
 	state->values = palloc(sizeof(Datum) * desc->natts);
@@ -318,7 +336,8 @@ load_record(FunctionCallInfo fcinfo)
 	HeapTupleData tuple;
 
 	if (unlikely(state->mapped != rulebook || type != state->record_type ||
-				 typmod != state->record_typmod))
+				 typmod != state->record_typmod ||
+				 state->record_version != record_type_version(rulebook, type)))
 		map_record(state, type, typmod);
 
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
@@ -395,11 +414,22 @@ read_column_list(ArrayType *array, int *ncolumns)
 }
 
 /*
- * A column call meets a rulebook that it was not planned for.
+ * Have all cached plans of this session made anew for the next time.
+ */
+static void
+ask_for_replan(CallState *state)
+{
+	if (!state->replan_asked)
+		ResetPlanCache();
+	state->replan_asked = true;
+}
+
+/*
+ * Learn whether the call's columns suffice for its rulebook.
  *
- * The planner saw other rules: they changed between planning and execution,
- * or the plan outlived a snapshot older than it.  Have all cached plans of
- * this session made anew for the next time; for now the row itself is read.
+ * If they do not, the planner saw other rules: they changed between planning
+ * and execution, or the plan outlived a snapshot older than it.  Then the row
+ * itself is read.
  */
 static void
 map_columns(FunctionCallInfo fcinfo, CallState *state)
@@ -430,7 +460,7 @@ map_columns(FunctionCallInfo fcinfo, CallState *state)
 			fits = false;
 	}
 	if (!fits)
-		InvalidateSystemCaches();
+		ask_for_replan(state);
 	state->fits = fits;
 	state->mapped = rulebook;
 }
@@ -445,10 +475,15 @@ load_stored_row(FunctionCallInfo fcinfo, CallState *state)
 	ItemPointer tid = (ItemPointer) PG_GETARG_POINTER(COLUMN_CALL_CTID);
 	Oid			relid = PG_GETARG_OID(COLUMN_CALL_TABLEOID);
 	Relation	rel = relation_open(relid, AccessShareLock);
-	TupleTableSlot *row = table_slot_create(rel, NULL);
 	TupleDesc	desc = RelationGetDescr(rel);
 	AttrNumber *map = palloc(sizeof(AttrNumber) * (rulebook->ncolumns + 1));
+	TupleTableSlot *row;
 
+	/* the planner makes sure of both */
+	if (rel->rd_tableam == NULL || !ItemPointerIsValid(tid))
+		elog(ERROR, "row to be scored is not stored in \"%s\"",
+			 RelationGetRelationName(rel));
+	row = table_slot_create(rel, NULL);
 	if (!table_tuple_fetch_row_version(rel, tid, SnapshotAny, row))
 		elog(ERROR, "could not find the row to be scored");
 	if (relid != rulebook->source &&
@@ -529,7 +564,7 @@ leadscore_columns_fit(PG_FUNCTION_ARGS)
 								  PG_GETARG_OID(COLUMN_CALL_RELATION),
 								  ncolumns, columns);
 		if (!state->fits)
-			InvalidateSystemCaches();
+			ask_for_replan(state);
 		state->mapped = state->rulebook;
 	}
 	PG_RETURN_BOOL(state->fits);
