@@ -366,7 +366,11 @@ CREATE TABLE leadscore.model (
 	version			bigint NOT NULL DEFAULT 1,
 	CONSTRAINT model_score_range_check CHECK (score_min <= score_max),
 	CONSTRAINT model_fit_range_check CHECK (fit_min <= fit_max),
-	CONSTRAINT model_engagement_range_check CHECK (engagement_min <= engagement_max)
+	CONSTRAINT model_engagement_range_check CHECK (engagement_min <= engagement_max),
+	CONSTRAINT model_finite_check CHECK (
+		score_min BETWEEN -1e15 AND 1e15 AND score_max BETWEEN -1e15 AND 1e15
+		AND fit_min BETWEEN -1e15 AND 1e15 AND fit_max BETWEEN -1e15 AND 1e15
+		AND engagement_min BETWEEN -1e15 AND 1e15 AND engagement_max BETWEEN -1e15 AND 1e15)
 );
 COMMENT ON TABLE leadscore.model IS
 'Scoring models: one named scoring matrix each, for one table of leads.  Several models may score the same table.';
@@ -669,6 +673,12 @@ AS $$
 BEGIN
 	-- the row that comes with the extension stays; what is written is one of
 	-- the user's, which replaces all of its kind
+	IF TG_OP = 'TRUNCATE' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'built-in thresholds cannot be truncated',
+			HINT = 'Use DELETE FROM leadscore.threshold WHERE NOT builtin.';
+	END IF;
 	IF TG_OP <> 'INSERT' AND OLD.builtin THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'object_not_in_prerequisite_state',
@@ -790,8 +800,8 @@ CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.th
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.threshold
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
-CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.threshold
-	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER check_truncate BEFORE TRUNCATE ON leadscore.threshold
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.check_threshold_row();
 
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON leadscore.allowed_function
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_allowed_function();
@@ -843,7 +853,26 @@ $$;
 COMMENT ON FUNCTION leadscore.note_problem(text, bigint, text, text, text) IS
 'Records a problem, or that it was seen again.  rule NULL: the model as a whole; lead_key NULL: every lead.';
 
-CREATE FUNCTION leadscore.disable_broken_rules(model text) RETURNS bigint
+CREATE FUNCTION leadscore._require_own_triggers() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- whoever writes with the owner's rights must not run foreign code with them
+	IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+			   WHERE t.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.problem}'::regclass[])
+				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'a trigger on a table of leadscore does not belong to it',
+			HINT = 'Drop the trigger, and grant no one TRIGGER on the tables of leadscore.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore._require_own_triggers() IS
+'Internal: error 42501 if somebody hung a trigger of his own on a table of leadscore.';
+
+CREATE FUNCTION leadscore.check_rules(model text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -852,25 +881,22 @@ DECLARE
 	broken	record;
 	found	bigint := 0;
 BEGIN
-	-- what follows is written with the owner's rights: no foreign code may run
-	IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-			   WHERE t.tgrelid IN ('leadscore.rule'::regclass, 'leadscore.problem'::regclass)
-				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'insufficient_privilege',
-			MESSAGE = 'a trigger on a table of leadscore does not belong to it',
-			HINT = 'Drop the trigger, and grant no one TRIGGER on the tables of leadscore.';
-	END IF;
+	PERFORM leadscore._require_own_triggers();
 
 	-- without its source no rule can be judged: that is one problem, not many
 	IF EXISTS (SELECT FROM leadscore.model m
-			   WHERE m.name = disable_broken_rules.model
+			   WHERE m.name = check_rules.model
 				 AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = coalesce(m.source, m.target))) THEN
-		PERFORM leadscore.note_problem(disable_broken_rules.model, NULL, NULL, '42P01',
+		-- said once: until the model is mended every migration comes by here
+		IF EXISTS (SELECT FROM leadscore.problem p
+				   WHERE p.model = check_rules.model AND p.rule IS NULL AND p.lead_key IS NULL) THEN
+			RETURN 0;
+		END IF;
+		PERFORM leadscore.note_problem(check_rules.model, NULL, NULL, '42P01',
 									   'source of the scoring model does not exist any more');
 		RAISE WARNING USING
 			ERRCODE = 'undefined_table',
-			MESSAGE = format('source of scoring model "%s" does not exist any more', disable_broken_rules.model),
+			MESSAGE = format('source of scoring model "%s" does not exist any more', check_rules.model),
 			HINT = 'Point the columns target and source of leadscore.model to tables that exist.';
 		RETURN 0;
 	END IF;
@@ -878,7 +904,7 @@ BEGIN
 	FOR broken IN
 		SELECT r.id, r.model, e.error
 		FROM leadscore.rule r, leadscore._condition_error(r.model, r.condition, r.search_path) AS e(error)
-		WHERE r.model = disable_broken_rules.model AND r.enabled AND e.error IS NOT NULL
+		WHERE r.model = check_rules.model AND r.enabled AND e.error IS NOT NULL
 		ORDER BY r.id
 	LOOP
 		UPDATE leadscore.rule SET enabled = false WHERE id = broken.id;
@@ -889,19 +915,34 @@ BEGIN
 			HINT = 'The table leadscore.problem keeps a record of it.';
 		found := found + 1;
 	END LOOP;
+
+	-- and back: a migration that rebuilds a column breaks its rules for a moment
+	FOR broken IN
+		SELECT r.id, r.model
+		FROM leadscore.rule r
+		WHERE r.model = check_rules.model AND NOT r.enabled
+		  AND EXISTS (SELECT FROM leadscore.problem p
+					  WHERE p.model = r.model AND p.rule = r.id AND p.lead_key IS NULL)
+		  AND leadscore._condition_error(r.model, r.condition, r.search_path) IS NULL
+		ORDER BY r.id
+	LOOP
+		UPDATE leadscore.rule SET enabled = true WHERE id = broken.id;
+		RAISE NOTICE 'rule % of scoring model "%" is enabled again', broken.id, broken.model;
+	END LOOP;
 	RETURN found;
 END
 $$;
-COMMENT ON FUNCTION leadscore.disable_broken_rules(text) IS
-'Disables the rules of a model whose condition cannot be compiled any more, records each in leadscore.problem, and returns how many.  A source that is gone is recorded as one problem of the model, and its rules stay as they are.  Anyone may call it: it touches only what is broken.  NULL or an unknown model: 0.';
+COMMENT ON FUNCTION leadscore.check_rules(text) IS
+'Disables the rules of a model whose condition cannot be compiled any more, records each in leadscore.problem, and returns how many.  Those it disabled before and that compile again are enabled.  A source that is gone is recorded as one problem of the model, and its rules stay as they are.  Anyone may call it: it touches only what is broken.  NULL or an unknown model: 0.';
 
 CREATE FUNCTION leadscore.after_model_moved() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore._require_own_triggers();
 	DELETE FROM leadscore.problem WHERE model = NEW.name AND rule IS NULL AND lead_key IS NULL;
-	PERFORM leadscore.disable_broken_rules(NEW.name);
+	PERFORM leadscore.check_rules(NEW.name);
 	RETURN NULL;
 END
 $$;
@@ -914,6 +955,7 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM leadscore._require_own_triggers();
 	DELETE FROM leadscore.problem WHERE rule = NEW.id AND lead_key IS NULL;
 	RETURN NULL;
 END
@@ -964,7 +1006,7 @@ BEGIN
 										  ('type', 'domain', 'function', 'operator', 'schema', 'extension', 'collation') END)
 			ORDER BY model.name
 		LOOP
-			PERFORM leadscore.disable_broken_rules(m.name);
+			PERFORM leadscore.check_rules(m.name);
 		END LOOP;
 		RETURN;
 	END IF;
@@ -974,12 +1016,19 @@ BEGIN
 		FROM leadscore.model,
 			 (SELECT bool_and(classid = 'pg_class'::regclass), array_agg(objid)
 			  FROM pg_event_trigger_ddl_commands()) AS c(is_relation, objects)
-		WHERE NOT c.is_relation OR model.target = ANY (c.objects) OR model.source = ANY (c.objects)
+		WHERE NOT c.is_relation OR EXISTS (
+			-- the relation itself, or one that it inherits from
+			WITH RECURSIVE related(oid) AS (
+				SELECT unnest(ARRAY[model.target, model.source])::oid
+				UNION
+				SELECT i.inhparent FROM pg_inherits i JOIN related r ON i.inhrelid = r.oid)
+			SELECT FROM related r WHERE r.oid = ANY (c.objects))
 		ORDER BY model.name
 	LOOP
-		PERFORM leadscore.disable_broken_rules(m.name);
+		PERFORM leadscore.check_rules(m.name);
 		-- a name in a condition may mean something else now
 		IF NOT m.is_relation THEN
+			PERFORM leadscore._require_own_triggers();
 			UPDATE leadscore.model SET version = version + 1 WHERE name = m.name;
 		END IF;
 	END LOOP;
@@ -987,7 +1036,7 @@ EXCEPTION WHEN OTHERS THEN
 	RAISE WARNING USING
 		ERRCODE = SQLSTATE,
 		MESSAGE = format('leadscore could not check its rules after %s: %s', TG_TAG, SQLERRM),
-		HINT = 'Call leadscore.disable_broken_rules(model).';
+		HINT = 'Call leadscore.check_rules(model).';
 END
 $$;
 COMMENT ON FUNCTION leadscore.after_ddl() IS
@@ -1170,6 +1219,7 @@ COMMENT ON FUNCTION leadscore.explain(text, record) IS
 CREATE FUNCTION leadscore.export_model(model text) RETURNS jsonb
 LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
+SET extra_float_digits = 1
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -1258,6 +1308,10 @@ BEGIN
 		END IF;
 		DELETE FROM leadscore.factor WHERE model = the_name;
 		DELETE FROM leadscore.threshold WHERE model = the_name;
+		-- an expression that changes takes the search_path of who changes it,
+		-- unless that is new as well; here it comes with the expressions
+		UPDATE leadscore.model SET channel = NULL, created_at = NULL, consent = NULL, search_path = NULL
+		WHERE model.name = the_name;
 		UPDATE leadscore.model SET
 			target = m.target, source = m.source, key_column = m.key_column, channel = m.channel,
 			created_at = m.created_at, consent = m.consent, time_zone = m.time_zone,
@@ -1292,10 +1346,43 @@ COMMENT ON FUNCTION leadscore.import_model(jsonb, text, boolean) IS
 'Writes a matrix that export_model() returned, under its own or another name, and returns the name.  With replace an existing model of that name gets the new matrix.  All or nothing.  Errors: 42710 model exists, 22023 not an exported model or an unknown key in it, and those of writing rules.';
 
 CREATE FUNCTION leadscore.copy_model("from" text, "to" text) RETURNS text
-LANGUAGE sql STRICT
+LANGUAGE plpgsql STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT leadscore.import_model(leadscore.export_model("from"), "to")
+#variable_conflict use_column
+DECLARE
+	m leadscore.model;
+BEGIN
+	SELECT * INTO m FROM leadscore.model WHERE name = copy_model."from";
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('scoring model "%s" does not exist', copy_model."from"),
+			HINT = 'The table leadscore.model lists the models.';
+	END IF;
+	IF EXISTS (SELECT FROM leadscore.model WHERE name = copy_model."to") THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'duplicate_object',
+			MESSAGE = format('scoring model "%s" already exists', copy_model."to"),
+			HINT = 'Choose another name, or delete the model first.';
+	END IF;
+
+	-- not by way of export_model: that would look the relations up by name,
+	-- which takes privileges on their schemas
+	m.name := copy_model."to";
+	m.version := 1;
+	INSERT INTO leadscore.model SELECT m.*;
+	INSERT INTO leadscore.factor (model, name, axis, combine, points_floor, points_cap, description)
+	SELECT copy_model."to", name, axis, combine, points_floor, points_cap, description
+	FROM leadscore.factor WHERE model = copy_model."from";
+	INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, points, disqualifies, enabled, note, search_path)
+	SELECT copy_model."to", factor, parameter, significance, condition, points, disqualifies, enabled, note, search_path
+	FROM leadscore.rule WHERE model = copy_model."from" ORDER BY id;
+	INSERT INTO leadscore.threshold (model, kind, label, at_least, margin)
+	SELECT copy_model."to", kind, label, at_least, margin
+	FROM leadscore.threshold WHERE model = copy_model."from";
+	RETURN copy_model."to";
+END
 $$;
 COMMENT ON FUNCTION leadscore.copy_model(text, text) IS
 'Copies a model with its factors, rules and thresholds to a new name, which is returned.  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';

@@ -56,8 +56,8 @@ BEGIN
 			   CASE WHEN field = 'created_at' THEN until END AS created_at_to,
 			   CASE WHEN field = 'email' AND op = 'like' THEN value WHEN field2 = 'email' THEN value2 END AS email_like,
 			   CASE WHEN field = 'email' AND op = 'null' THEN true END AS email_missing,
-			   CASE WHEN field = 'position' AND op = 'like' THEN value END AS position_like,
-			   CASE WHEN field = 'position' AND op = 'ilike' THEN value END AS position_ilike,
+			   CASE WHEN field = 'title' AND op = 'like' THEN value END AS title_like,
+			   CASE WHEN field = 'title' AND op = 'ilike' THEN value END AS title_ilike,
 			   CASE WHEN field2 = 'country' THEN value2 END AS country,
 			   CASE WHEN field2 = 'decision_power' THEN value2 END AS decision_power,
 			   CASE WHEN field = 'custom,budget' THEN value END AS budget
@@ -90,8 +90,7 @@ BEGIN ATOMIC
 		 'ORDER BY postal_code_from DESC LIMIT 1) AS b'),
 		('mixed', 1, 'company size', false, 'r.value = l.company_size'),
 		('mixed', 2, 'position', false,
-		 'r.value = l.position AND (r.employees_from IS NULL OR l.employees >= r.employees_from AND l.employees < r.employees_to) '
-		 'AND (r.email_like IS NULL OR l.email LIKE r.email_like) AND (r.country IS NULL OR l.country = r.country)'),
+		 'r.value = l.position AND l.employees >= r.employees_from AND l.employees < r.employees_to'),
 		('mixed', 3, 'webinar', false,
 		 'r.value = l.webinar AND (r.last_visit_from IS NULL OR l.last_visit >= r.last_visit_from) '
 		 'AND (r.page_views_to IS NULL OR l.page_views < r.page_views_to)'),
@@ -105,8 +104,11 @@ BEGIN ATOMIC
 		 'AND (value IS NULL OR l.purchase_motivation = value AND l.decision_power = decision_power) '
 		 'AND (email_missing IS NULL OR l.email IS NULL) AND (email_like IS NULL OR l.email LIKE email_like) '
 		 'AND (budget IS NULL OR l.custom ->> ''budget'' = budget) '
-		 'AND (position_like IS NULL OR l.position LIKE position_like) '
-		 'AND (position_ilike IS NULL OR l.position ILIKE position_ilike)')),
+		 'AND (title_like IS NULL OR l.title LIKE title_like) '
+		 'AND (title_ilike IS NULL OR l.title ILIKE title_ilike)'),
+		('mixed', 7, 'title', false,
+		 'r.value = l.title AND (r.employees_from IS NULL OR l.employees >= r.employees_from) '
+		 'AND (r.email_like IS NULL OR l.email LIKE r.email_like) AND (r.country IS NULL OR l.country = r.country)')),
 	used AS (
 		SELECT f.* FROM f
 		WHERE f.set = p_set AND EXISTS (SELECT FROM bench.rule r WHERE r.set = p_set AND r.no <= p_size AND r.factor = f.factor))

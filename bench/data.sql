@@ -13,8 +13,9 @@ CREATE UNLOGGED TABLE bench.lead (
 	knowledge_level		text,
 	purchase_motivation	text,
 	decision_power		text,
-	position			text,		-- 3 plain words and 12 000 job titles
+	position			text,		-- 3 plain words, else one of 12 000 job codes
 	webinar				text,
+	title				text,		-- one of 12 000 job titles, 19 to 51 characters
 	country				text,
 	employees			integer,
 	revenue				numeric(12,2),
@@ -24,6 +25,11 @@ CREATE UNLOGGED TABLE bench.lead (
 	created_at			timestamptz,
 	custom				jsonb
 ) WITH (autovacuum_enabled = off, parallel_workers = 2);
+
+-- Job code number i of 12 000: "J04711"
+CREATE FUNCTION bench.code(i integer) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 'J' || lpad(i::text, 5, '0');
 
 -- Job title number i of 12 000: "deputy head of logistics, energy"
 CREATE FUNCTION bench.title(i integer) RETURNS text
@@ -63,11 +69,12 @@ SELECT
 		 WHEN r[5] < 0.80 THEN 'personal growth' END,
 	CASE WHEN r[6] < 0.20 THEN 'decides alone' WHEN r[6] < 0.50 THEN 'short path'
 		 WHEN r[6] < 0.85 THEN 'long path' END,
-	CASE WHEN r[7] < 0.05 THEN 'director' WHEN r[7] < 0.15 THEN 'manager'
-		 WHEN r[7] < 0.25 THEN 'specialist' WHEN r[7] < 0.95 THEN bench.title((r[8] * 11999)::int) END,
+	CASE WHEN r[7] < 0.03 THEN 'director' WHEN r[7] < 0.09 THEN 'manager'
+		 WHEN r[7] < 0.15 THEN 'specialist' WHEN r[7] < 0.95 THEN bench.code((r[8] * 11999)::int) END,
 	CASE WHEN r[9] < 0.50 THEN 'not registered' WHEN r[9] < 0.65 THEN 'registered, absent'
 		 WHEN r[9] < 0.80 THEN 'attended' WHEN r[9] < 0.85 THEN 'attended + question'
 		 WHEN r[9] < 0.93 THEN 'attended + e-book' WHEN r[9] < 0.96 THEN 'attended + question + e-book' END,
+	CASE WHEN r[25] < 0.90 THEN bench.title((r[26] * 11999)::int) END,
 	CASE WHEN r[10] < 0.96 THEN
 		(ARRAY['DE', 'AT', 'CH', 'FR', 'BE', 'US', 'GB', 'CZ', 'PL', 'NL', 'ES', 'IT'])[1 + (r[10] * 100)::int % 12] END,
 	CASE WHEN r[11] < 0.94 THEN (exp(r[12] * 9))::int END,
@@ -82,7 +89,8 @@ SELECT
 FROM (SELECT id, ARRAY[random(), random(), random(), random(), random(), random(),
 					   random(), random(), random(), random(), random(), random(),
 					   random(), random(), random(), random(), random(), random(),
-					   random(), random(), random(), random(), random(), random()] AS r
+					   random(), random(), random(), random(), random(), random(),
+					   random(), random()] AS r
 	  FROM generate_series(1, :rows) AS id) AS d;
 
 VACUUM (ANALYZE) bench.lead;

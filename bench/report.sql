@@ -115,9 +115,10 @@ ORDER BY ord, workers;
 \echo '| | measured | round by round, middle half | by processor time | target | |'
 \echo '|---|---:|---:|---:|---:|---|'
 WITH builds AS (
-	SELECT set, size, percentile_cont(0.5) WITHIN GROUP (ORDER BY first_ms - second_ms) AS ms,
-		   percentile_cont(0.25) WITHIN GROUP (ORDER BY first_ms - second_ms) AS low,
-		   percentile_cont(0.75) WITHIN GROUP (ORDER BY first_ms - second_ms) AS high
+	SELECT set, size, percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS ms,
+		   percentile_cont(0.25) WITHIN GROUP (ORDER BY ms) AS low,
+		   percentile_cont(0.75) WITHIN GROUP (ORDER BY ms) AS high,
+		   percentile_cont(0.5) WITHIN GROUP (ORDER BY cpu_ms) AS cpu
 	FROM bench.build GROUP BY set, size),
 fastest_case AS (
 	SELECT DISTINCT ON (race, size) race, size, name
@@ -149,9 +150,10 @@ line (ord, label, measured, spread, cpu, target, unit) AS (
 	FROM ratio
 	UNION ALL
 	SELECT 8 + size / 1e6, format('rulebook build, %s rules (%s)', size, set), ms,
-		   pg_temp.shown(low) || ' to ' || pg_temp.shown(high), NULL, CASE size WHEN 200 THEN 5 WHEN 10000 THEN 200 END, ' ms'
+		   pg_temp.shown(low) || ' to ' || pg_temp.shown(high), cpu, CASE size WHEN 200 THEN 5 WHEN 10000 THEN 200 END, ' ms'
 	FROM builds)
-SELECT format('| %s | %s%s | %s | %s | %s | %s |', label, pg_temp.shown(measured), unit, spread, pg_temp.shown(cpu),
+SELECT format('| %s | %s%s | %s | %s | %s | %s |', label, pg_temp.shown(measured), unit, spread,
+			  pg_temp.shown(cpu) || CASE WHEN cpu IS NULL THEN '' ELSE unit END,
 			  coalesce('≤ ' || trim_scale(target::numeric) || unit, ''),
 			  CASE WHEN target IS NULL THEN '' WHEN measured <= target THEN 'reached' ELSE '**missed**' END)
 FROM line

@@ -30,8 +30,8 @@ CREATE TABLE bench.rule (
 	PRIMARY KEY (set, no)
 );
 
--- Equality: the template matrix (DESIGN 3), then job titles in the same
--- column as the template's position: sets of all sizes read the same columns.
+-- Equality: the template matrix (DESIGN 3), then job codes in the column of
+-- the template's position: sets of all sizes read the same six columns.
 INSERT INTO bench.rule (set, no, factor, combine, condition, points, field, op, value)
 SELECT 'equality', row_number() OVER (ORDER BY ord), factor, 'best',
 	   format('%I = %L', field, value), points, field, '=', value
@@ -60,9 +60,9 @@ FROM (VALUES
 ) AS v (ord, factor, field, value, points);
 
 INSERT INTO bench.rule (set, no, factor, combine, condition, points, field, op, value)
-SELECT 'equality', i, 'position', 'best', format('position = %L', title), points, 'position', '=', title
+SELECT 'equality', i, 'position', 'best', format('position = %L', code), points, 'position', '=', code
 FROM generate_series(22, 10000) AS i,
-	 LATERAL (SELECT bench.title(i * 7919 % 12000) AS title, i * 31 % 41 - 20 AS points) AS t;
+	 LATERAL (SELECT bench.code(i * 7919 % 12000) AS code, i * 31 % 41 - 20 AS points) AS t;
 
 -- Ranges: six factors over six columns (integer, numeric, timestamptz, date),
 -- open and closed, then bands of ten postal codes in one of the six columns.
@@ -98,7 +98,7 @@ SELECT 'range', i, 'territory', 'best', format('postal_code BETWEEN %s AND %s', 
 FROM generate_series(22, 10000) AS i, LATERAL (SELECT i * 7919 % 10000 * 10 AS first) AS t;
 
 -- Mixed: conditions of which a part remains after the value was found
--- ("position = ... AND employees >= ..."), lists, and at most ten that no value
+-- ("title = ... AND employees >= 50"), lists, and at most ten that no value
 -- can be looked up for (LIKE '%...', ILIKE): two among the first 21 rules, ten
 -- from 29 on.
 INSERT INTO bench.rule (set, no, factor, combine, condition, points, field, op, value, vals, low, high,
@@ -125,24 +125,24 @@ FROM (VALUES
 	(17, 'signals', 'sum', 'email IS NULL', -20, 'email', 'null', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 	(18, 'signals', 'sum', 'custom ->> ''budget'' = ''yes''', 15, 'custom,budget', '=', 'yes', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 	(19, 'signals', 'sum', 'purchase_motivation = ''fear of mistakes'' AND decision_power = ''decides alone''', 10, 'purchase_motivation', '=', 'fear of mistakes', NULL, NULL, NULL, 'decision_power', '=', 'decides alone', NULL, NULL, NULL),
-	(20, 'signals', 'sum', 'position ILIKE ''%director%''', 10, 'position', 'ilike', '%director%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	(20, 'signals', 'sum', 'title ILIKE ''%director%''', 10, 'title', 'ilike', '%director%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 	(21, 'signals', 'sum', 'email LIKE ''%.edu''', -15, 'email', 'like', '%.edu', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-	(22, 'signals', 'sum', 'position ILIKE ''%sales%''', 5, 'position', 'ilike', '%sales%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-	(23, 'signals', 'sum', 'position LIKE ''%energy''', 7, 'position', 'like', '%energy', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-	(24, 'signals', 'sum', 'position LIKE ''%mining''', 7, 'position', 'like', '%mining', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-	(25, 'signals', 'sum', 'position LIKE ''%junior%''', -7, 'position', 'like', '%junior%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-	(26, 'signals', 'sum', 'position LIKE ''head of%''', 9, 'position', 'like', 'head of%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	(22, 'signals', 'sum', 'title ILIKE ''%sales%''', 5, 'title', 'ilike', '%sales%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	(23, 'signals', 'sum', 'title LIKE ''%energy''', 7, 'title', 'like', '%energy', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	(24, 'signals', 'sum', 'title LIKE ''%mining''', 7, 'title', 'like', '%mining', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	(25, 'signals', 'sum', 'title LIKE ''%junior%''', -7, 'title', 'like', '%junior%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+	(26, 'signals', 'sum', 'title LIKE ''head of%''', 9, 'title', 'like', 'head of%', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 	(27, 'signals', 'sum', 'email LIKE ''%@acme.com''', 30, 'email', 'like', '%@acme.com', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 	(28, 'signals', 'sum', 'email LIKE ''%.de''', 3, 'email', 'like', '%.de', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 	(29, 'signals', 'sum', 'email LIKE ''%.org''', 1, 'email', 'like', '%.org', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
 ) AS v (no, factor, combine, condition, points, field, op, value, vals, low, high, field2, op2, value2, low2, high2, since2);
 
 INSERT INTO bench.rule (set, no, factor, combine, condition, points, field, op, value, field2, op2, value2, low2, high2)
-SELECT 'mixed', i, 'position', 'best',
-	   format('position = %L', title) ||
+SELECT 'mixed', i, 'title', 'best',
+	   format('title = %L', title) ||
 	   CASE i % 4 WHEN 0 THEN '' WHEN 1 THEN ' AND employees >= 50'
 				  WHEN 2 THEN ' AND email LIKE ''%.com''' ELSE ' AND country = ''DE''' END,
-	   i * 31 % 41 - 20, 'position', '=', title,
+	   i * 31 % 41 - 20, 'title', '=', title,
 	   (ARRAY[NULL, 'employees', 'email', 'country'])[1 + i % 4],
 	   (ARRAY[NULL, 'number', 'like', '='])[1 + i % 4],
 	   (ARRAY[NULL, NULL, '%.com', 'DE'])[1 + i % 4],

@@ -24,6 +24,8 @@
  */
 #include "leadscore.h"
 
+#include <ctype.h>
+
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -31,6 +33,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -44,6 +47,7 @@
 #include "parser/parse_relation.h"
 #include "parser/parse_type.h"
 #include "parser/parser.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/bytea.h"
 #include "utils/float.h"
@@ -96,13 +100,31 @@ static const char *const clock_functions[] = {
 };
 
 /*
- * Built-in functions that claim to be immutable and yet look at the catalog
- * or at the state of the server.
+ * Functions that claim to be immutable and yet look at the catalog or at the
+ * state of the server.
  */
 static const char *const refused_functions[] = {
 	"aclcontains", "acldefault", "aclinsert", "aclitemeq", "aclremove",
-	"makeaclitem", "postgresql_fdw_validator", "satisfies_hash_partition"
+	"makeaclitem", "postgresql_fdw_validator", "satisfies_hash_partition",
+	/* of extensions: these run input functions, and set a session's state */
+	"populate_record", "isn_weak"
 };
+
+/*
+ * Settings that change how a text is parsed, or what a literal means, and what
+ * they have to be while a condition is compiled.
+ */
+static const char *const compile_settings[][2] = {
+	{"standard_conforming_strings", "on"},
+	{"transform_null_equals", "off"},
+	{"timezone_abbreviations", "Default"},
+};
+
+/* Longest condition; the planner's work grows with the square of it. */
+#define MAX_CONDITION_LENGTH (256 * 1024)
+
+/* In xml.h, which needs headers of libxml where the server was built with it. */
+extern PGDLLIMPORT int xmloption;
 
 /* Whose condition it is, for error messages. */
 typedef struct ConditionErrorArg
@@ -145,6 +167,8 @@ settings_pin(pg_tz *time_zone, PinnedSettings *saved)
 	saved->interval_style = IntervalStyle;
 	saved->float_digits = extra_float_digits;
 	saved->bytea_format = bytea_output;
+	saved->array_nulls = Array_nulls;
+	saved->xml_option = xmloption;
 
 	session_timezone = time_zone;
 	DateStyle = USE_ISO_DATES;
@@ -152,6 +176,8 @@ settings_pin(pg_tz *time_zone, PinnedSettings *saved)
 	IntervalStyle = INTSTYLE_POSTGRES;
 	extra_float_digits = 1;
 	bytea_output = BYTEA_OUTPUT_HEX;
+	Array_nulls = true;
+	xmloption = XMLOPTION_CONTENT;
 }
 
 /*
@@ -167,6 +193,8 @@ settings_unpin(const PinnedSettings *saved)
 	IntervalStyle = saved->interval_style;
 	extra_float_digits = saved->float_digits;
 	bytea_output = saved->bytea_format;
+	Array_nulls = saved->array_nulls;
+	xmloption = saved->xml_option;
 }
 
 /*
@@ -202,23 +230,12 @@ condition_current_path(void)
 
 /*
  * condition_path_is_bare
- *		Does the session search no schema but pg_catalog?  So pg_restore does.
+ *		Is the session's search_path empty, as pg_dump's scripts set it?
  */
 bool
 condition_path_is_bare(void)
 {
-	List	   *schemas = fetch_search_path(false);
-	ListCell   *lc;
-	bool		bare = true;
-
-	foreach(lc, schemas)
-	{
-		if (lfirst_oid(lc) != PG_CATALOG_NAMESPACE)
-			bare = false;
-	}
-	list_free(schemas);
-
-	return bare;
+	return fetch_search_path(false) == NIL;
 }
 
 
@@ -260,6 +277,16 @@ condition_scope_open(ConditionScope *scope, Relation rel, pg_tz *time_zone)
 
 	GetUserIdAndSecContext(&scope->save_userid, &scope->save_sec_context);
 	scope->save_nestlevel = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(compile_settings); i++)
+	{
+		const char *name = compile_settings[i][0];
+		const char *value = GetConfigOption(name, true, false);
+
+		if (value != NULL && strcmp(value, compile_settings[i][1]) != 0)
+			(void) set_config_option(name, compile_settings[i][1],
+									 PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+	}
 	become_owner(scope);
 }
 
@@ -309,16 +336,38 @@ condition_scope_close(ConditionScope *scope)
  * --------------------------------------------------------------------
  */
 
+static bool
+name_in(const char *name, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+#define NAME_IN(name, names) name_in(name, names, lengthof(names))
+
+/*
+ * The well-known extension that an object is a member of, or NULL.
+ */
+static char *
+trusted_extension(Oid class, Oid object)
+{
+	Oid			extension = getExtensionOfObject(class, object);
+	char	   *name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
+
+	return name != NULL && NAME_IN(name, trusted_extensions) ? name : NULL;
+}
+
 /*
  * Why a cast to a type is refused, or NULL if it is not.
  */
 static const char *
 cast_refusal(Oid type)
 {
-	Oid			element;
-	Oid			extension;
+	Oid			element = get_element_type(type);
 
-	element = get_element_type(type);
 	if (OidIsValid(element))
 		return cast_refusal(element);
 
@@ -373,17 +422,8 @@ cast_refusal(Oid type)
 	if (type < FirstUnpinnedObjectId)
 		return NULL;
 
-	extension = getExtensionOfObject(TypeRelationId, type);
-	if (OidIsValid(extension))
-	{
-		char	   *name = get_extension_name(extension);
-
-		for (int i = 0; name && i < lengthof(trusted_extensions); i++)
-		{
-			if (strcmp(name, trusted_extensions[i]) == 0)
-				return NULL;
-		}
-	}
+	if (trusted_extension(TypeRelationId, type) != NULL)
+		return NULL;
 	return "it is neither built in nor from a well-known extension";
 }
 
@@ -617,6 +657,44 @@ param_literal(ConditionScope *scope, Param *param)
 }
 
 /*
+ * Does a literal name a moment by a word that means another one tomorrow?
+ */
+static bool
+names_the_clock(const char *literal)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		size_t		len = strlen(words[i]);
+
+		for (const char *p = literal; *p != '\0'; p++)
+		{
+			if (pg_strncasecmp(p, words[i], len) == 0 &&
+				(p == literal || !isalpha((unsigned char) p[-1])) &&
+				!isalpha((unsigned char) p[len]))
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool
+is_date_or_time(Oid type)
+{
+	Oid			inner = get_element_type(type);
+
+	if (!OidIsValid(inner))
+		inner = get_range_subtype(type);
+	if (!OidIsValid(inner) && OidIsValid(get_multirange_range(type)))
+		inner = get_range_subtype(get_multirange_range(type));
+	if (!OidIsValid(inner))
+		inner = type;
+	return inner == DATEOID || inner == TIMEOID || inner == TIMETZOID ||
+		inner == TIMESTAMPOID || inner == TIMESTAMPTZOID;
+}
+
+/*
  * Parser hook: a literal has found its type.  Refuse it or read it as that.
  */
 static Node *
@@ -628,7 +706,10 @@ coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod,
 
 	if (type == UNKNOWNOID)
 		return (Node *) param;
-	refusal = cast_refusal(type);
+
+	/* as in to_tsvector('english', title): looked up, but only by name */
+	refusal = type == REGCONFIGOID || type == REGDICTIONARYOID ?
+		NULL : cast_refusal(type);
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -636,6 +717,14 @@ coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod,
 						format_type_be(type)),
 				 errdetail("Values of this type are not read from text because %s.",
 						   refusal),
+				 parser_errposition(pstate, param->location)));
+	if (is_date_or_time(type) &&
+		names_the_clock(DatumGetCString(param_literal(scope, param)->constvalue)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use a literal that names the current time in a condition"),
+				 errdetail("It would be read once, when the condition is compiled."),
+				 errhint("Use now() or current_date."),
 				 parser_errposition(pstate, param->location)));
 	return coerce_type(pstate, (Node *) param_literal(scope, param), UNKNOWNOID,
 					   type, typmod, COERCION_IMPLICIT, COERCE_IMPLICIT_CAST,
@@ -660,18 +749,6 @@ restore_literals(Node *node, ConditionScope *scope)
  * Refusals on the analyzed tree
  * --------------------------------------------------------------------
  */
-
-static bool
-name_in(const char *name, const char *const *names, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	}
-	return false;
-}
-#define NAME_IN(name, names) name_in(name, names, lengthof(names))
 
 /*
  * condition_function_signature
@@ -727,13 +804,10 @@ function_is_listed(Oid funcid)
 static bool
 function_is_from_trusted_extension(Oid funcid, Form_pg_proc proc)
 {
-	Oid			extension = getExtensionOfObject(ProcedureRelationId, funcid);
-	char	   *name;
+	char	   *name = trusted_extension(ProcedureRelationId, funcid);
 
-	if (!OidIsValid(extension) || !superuser_arg(proc->proowner))
-		return false;
-	name = get_extension_name(extension);
-	if (name == NULL || !NAME_IN(name, trusted_extensions))
+	if (name == NULL || !superuser_arg(proc->proowner) ||
+		NAME_IN(NameStr(proc->proname), refused_functions))
 		return false;
 
 	/*
@@ -802,14 +876,14 @@ check_function(Oid funcid, void *arg)
 		acceptable = !NAME_IN(name, refused_functions) &&
 			strncmp(name, "pg_", 3) != 0 && strncmp(name, "txid_", 5) != 0;
 	else
-		acceptable = NAME_IN(name, stable_functions);
+		acceptable = NAME_IN(name, stable_functions) && funcid != F_AGE_XID;
 
 	if (!acceptable)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("cannot call function %s in a condition",
 						format_procedure(funcid)),
-				 builtin ?
+				 builtin || trusted_extension(ProcedureRelationId, funcid) ?
 				 errdetail("Its result depends on more than its arguments.") :
 				 errdetail("It is neither built in nor from a well-known extension."),
 				 builtin ?
@@ -839,15 +913,32 @@ check_function(Oid funcid, void *arg)
 }
 
 /*
+ * Refuse an operator that is not built in.
+ *
+ * It is not enough that its function is: the planner takes an operator's
+ * negator or commutator in its place.
+ */
+static void
+check_operator(CheckContext *context, Oid operator)
+{
+	if (operator < FirstUnpinnedObjectId ||
+		trusted_extension(OperatorRelationId, operator) != NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("cannot use operator %s in a condition",
+					format_operator(operator)),
+			 errdetail("It is neither built in nor from a well-known extension."),
+			 parser_errposition(context->scope->pstate,
+								exprLocation(context->node))));
+}
+
+/*
  * Does the text form of a type stay the same whatever the settings?
  */
 static bool
 text_form_is_fixed(Oid type)
 {
-	Oid			element = get_element_type(type);
-
-	if (OidIsValid(element))
-		return text_form_is_fixed(element);
 	switch (type)
 	{
 		case TEXTOID:
@@ -955,12 +1046,29 @@ check_walker(Node *node, CheckContext *context)
 				return false;
 			}
 
-		case T_FuncExpr:
 		case T_OpExpr:
 		case T_DistinctExpr:
 		case T_NullIfExpr:
+			check_operator(context, ((OpExpr *) node)->opno);
+			(void) check_functions_in_node(node, check_function, context);
+			break;
+
 		case T_ScalarArrayOpExpr:
+			check_operator(context, ((ScalarArrayOpExpr *) node)->opno);
+			(void) check_functions_in_node(node, check_function, context);
+			break;
+
 		case T_RowCompareExpr:
+			{
+				ListCell   *lc;
+
+				foreach(lc, ((RowCompareExpr *) node)->opnos)
+					check_operator(context, lfirst_oid(lc));
+				(void) check_functions_in_node(node, check_function, context);
+				break;
+			}
+
+		case T_FuncExpr:
 			(void) check_functions_in_node(node, check_function, context);
 			break;
 
@@ -968,7 +1076,9 @@ check_walker(Node *node, CheckContext *context)
 			{
 				CoerceViaIO *coerce = (CoerceViaIO *) node;
 
-				check_conversion(context, exprType((Node *) coerce->arg));
+				/* a domain is written as its base type, without a check */
+				check_conversion(context,
+								 getBaseType(exprType((Node *) coerce->arg)));
 				check_conversion(context, coerce->resulttype);
 				break;
 			}
@@ -1119,6 +1229,12 @@ condition_analyze(ConditionScope *scope, const char *text, Oid result_type,
 		pstate->p_ref_hook_state = scope;
 		scope->literals = NIL;
 
+		if (strlen(text) > MAX_CONDITION_LENGTH)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("condition is longer than %d bytes",
+							MAX_CONDITION_LENGTH),
+					 errhint("Put long lists into a table, and join it in the model's source view.")));
 		expr = parse_bare_expression(pstate, text);
 		(void) raw_check_walker(expr, scope);
 		expr = transformExpr(pstate, expr, EXPR_KIND_OTHER);

@@ -28,6 +28,8 @@ typedef struct PinnedSettings
 	int			interval_style;
 	int			float_digits;
 	int			bytea_format;
+	bool		array_nulls;
+	int			xml_option;
 } PinnedSettings;
 
 /* Everything that the conditions over one relation have in common. */

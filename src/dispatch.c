@@ -228,9 +228,40 @@ typedef struct Probe
 	Posting		when_not_null;
 } Probe;
 
+/* What a look-up does with a value that is not null. */
+typedef enum LookupKind
+{
+	LOOKUP_INTEGER,				/* in a hash table */
+	LOOKUP_BYTES,
+	LOOKUP_GENERIC,
+	LOOKUP_RANGE,				/* in a segment tree */
+	LOOKUP_BOOLEAN,				/* true or false? */
+	LOOKUP_NOTHING				/* that it is not null is enough */
+} LookupKind;
+
+/*
+ * The probes once more, flat: one entry for each table that is searched.
+ */
+typedef struct Lookup
+{
+	LookupKind	kind;
+	AttrNumber	attno;			/* column, or 0 for an expression */
+	bool		again;			/* same key as the look-up before */
+	Oid			type;
+	Posting		when_null;
+	Posting		when_not_null;
+	Posting		when_true;
+	Posting		when_false;
+	ExprState  *state;
+	EqualTable *equal;
+	RangeTable *range;
+} Lookup;
+
 struct Dispatch
 {
 	MemoryContext context;
+	Lookup	   *lookups;
+	int			nlookups;
 	Probe	   *probes;
 	int			nprobes;
 	int			max_probes;
@@ -1273,6 +1304,36 @@ finish_range_table(Dispatch *dispatch, RangeTable *table)
 }
 
 /*
+ * Note one look-up of a probe.
+ */
+static Lookup *
+add_lookup(Dispatch *dispatch, const Probe *probe, LookupKind kind)
+{
+	Lookup	   *lookup = &dispatch->lookups[dispatch->nlookups];
+
+	memset(lookup, 0, sizeof(Lookup));
+	lookup->kind = kind;
+	lookup->attno = probe->attno;
+	lookup->state = probe->state;
+	lookup->when_null = probe->when_null;
+	lookup->when_not_null = probe->when_not_null;
+	lookup->when_true = lookup->when_false = NO_POSTING;
+
+	/* chains for null and not null belong to the first look-up of a key */
+	if (dispatch->nlookups > 0)
+	{
+		const Lookup *before = lookup - 1;
+
+		lookup->again = before->attno == probe->attno &&
+			before->state == probe->state;
+	}
+	if (lookup->again)
+		lookup->when_null = lookup->when_not_null = NO_POSTING;
+	dispatch->nlookups++;
+	return lookup;
+}
+
+/*
  * dispatch_finish
  *		All rules are in; get ready for look-ups.
  */
@@ -1280,17 +1341,56 @@ void
 dispatch_finish(Dispatch *dispatch)
 {
 	MemoryContext caller = MemoryContextSwitchTo(dispatch->context);
+	int			max_lookups = 0;
 
 	dispatch->max_heads = 1;
 	for (int i = 0; i < dispatch->nprobes; i++)
 	{
 		Probe	   *probe = &dispatch->probes[i];
 
-		dispatch->max_heads += 2;
+		/* null, not null, and true or false */
+		dispatch->max_heads += 3;
+		max_lookups++;
 		for (EqualTable *equal = probe->equal; equal; equal = equal->next)
+		{
 			dispatch->max_heads++;
+			max_lookups++;
+		}
 		for (RangeTable *range = probe->range; range; range = range->next)
+		{
 			finish_range_table(dispatch, range);
+			max_lookups++;
+		}
+	}
+
+	dispatch->lookups = palloc(sizeof(Lookup) * (max_lookups + 1));
+	for (int i = 0; i < dispatch->nprobes; i++)
+	{
+		const Probe *probe = &dispatch->probes[i];
+		Lookup	   *lookup;
+
+		for (EqualTable *equal = probe->equal; equal; equal = equal->next)
+		{
+			lookup = add_lookup(dispatch, probe,
+								equal->kind == KEY_INTEGER ? LOOKUP_INTEGER :
+								equal->kind == KEY_BYTES ? LOOKUP_BYTES :
+								LOOKUP_GENERIC);
+			lookup->type = equal->type;
+			lookup->equal = equal;
+		}
+		for (RangeTable *range = probe->range; range; range = range->next)
+		{
+			lookup = add_lookup(dispatch, probe, LOOKUP_RANGE);
+			lookup->range = range;
+		}
+		if (probe->when_true != NO_POSTING || probe->when_false != NO_POSTING)
+		{
+			lookup = add_lookup(dispatch, probe, LOOKUP_BOOLEAN);
+			lookup->when_true = probe->when_true;
+			lookup->when_false = probe->when_false;
+		}
+		else if (probe->equal == NULL && probe->range == NULL)
+			(void) add_lookup(dispatch, probe, LOOKUP_NOTHING);
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -1301,42 +1401,11 @@ dispatch_finish(Dispatch *dispatch)
  * --------------------------------------------------------------------
  */
 
-static pg_attribute_always_inline Posting
-lookup_equal(const EqualTable *table, Datum value)
-{
-	switch (table->kind)
-	{
-		case KEY_INTEGER:
-			{
-				IntegerEntry *entry;
-
-				entry = integers_lookup(table->integers,
-										read_integer(value, table->type));
-				return entry ? entry->head : NO_POSTING;
-			}
-		case KEY_BYTES:
-			{
-				BytesEntry *entry;
-
-				entry = bytes_lookup(table->bytes,
-									 read_bytes(value, table->type));
-				return entry ? entry->head : NO_POSTING;
-			}
-		case KEY_GENERIC:
-			{
-				GenericEntry *entry = generic_lookup(table->generic, value);
-
-				return entry ? entry->head : NO_POSTING;
-			}
-	}
-	return NO_POSTING;
-}
-
 /*
  * The number of bounds that lie before a value is the number of its segment.
  */
 static inline int
-find_segment(RangeTable *table, Datum value)
+find_segment(const RangeTable *table, Datum value)
 {
 	int			low = 0;
 	int			high = table->nbounds;
@@ -1367,7 +1436,7 @@ find_segment(RangeTable *table, Datum value)
 			Bound	   *bound = &table->bounds[middle];
 			int			order;
 
-			order = DatumGetInt32(FunctionCall2Coll(&table->compare,
+			order = DatumGetInt32(FunctionCall2Coll(unconstify(FmgrInfo *, &table->compare),
 													table->collation,
 													bound->datum, value));
 			if (order < 0 || (order == 0 && !bound->after))
@@ -1391,55 +1460,85 @@ int
 dispatch_lookup(const Dispatch *dispatch, TupleTableSlot *slot,
 				ExprContext *econtext, Posting *heads)
 {
+	const Lookup *end = dispatch->lookups + dispatch->nlookups;
+	Datum	   *values = slot->tts_values;
+	bool	   *nulls = slot->tts_isnull;
+	Datum		value = (Datum) 0;
+	bool		isnull = true;
 	int			n = 0;
 
 	if (dispatch->always != NO_POSTING)
 		heads[n++] = dispatch->always;
 
-	for (int i = 0; i < dispatch->nprobes; i++)
+	for (const Lookup *lookup = dispatch->lookups; lookup < end; lookup++)
 	{
-		const Probe *probe = &dispatch->probes[i];
-		Datum		value;
-		bool		isnull;
+		Posting		head = NO_POSTING;
 
-		if (probe->attno > 0)
+		if (likely(lookup->attno > 0))
 		{
-			value = slot->tts_values[probe->attno - 1];
-			isnull = slot->tts_isnull[probe->attno - 1];
+			value = values[lookup->attno - 1];
+			isnull = nulls[lookup->attno - 1];
 		}
-		else
-			value = ExecEvalExpr(probe->state, econtext, &isnull);
+		else if (!lookup->again)
+			value = ExecEvalExpr(lookup->state, econtext, &isnull);
 
 		if (isnull)
 		{
-			if (probe->when_null != NO_POSTING)
-				heads[n++] = probe->when_null;
+			if (lookup->when_null != NO_POSTING)
+				heads[n++] = lookup->when_null;
 			continue;
 		}
-		for (EqualTable *equal = probe->equal; equal; equal = equal->next)
-		{
-			Posting		head = lookup_equal(equal, value);
+		if (lookup->when_not_null != NO_POSTING)
+			heads[n++] = lookup->when_not_null;
 
-			if (head != NO_POSTING)
-				heads[n++] = head;
-		}
-		for (RangeTable *range = probe->range; range; range = range->next)
+		switch (lookup->kind)
 		{
-			int			node = find_segment(range, value) + range->nbounds + 1;
+			case LOOKUP_BYTES:
+				{
+					BytesEntry *entry;
 
-			for (node = range->up[node]; node != 0; node = range->up[node / 2])
-				heads[n++] = range->heads[node];
-		}
-		if (probe->when_not_null != NO_POSTING)
-			heads[n++] = probe->when_not_null;
-		if (probe->when_true != NO_POSTING || probe->when_false != NO_POSTING)
-		{
-			Posting		head = DatumGetBool(value) ?
-				probe->when_true : probe->when_false;
+					entry = bytes_lookup(lookup->equal->bytes,
+										 read_bytes(value, lookup->type));
+					if (entry != NULL)
+						head = entry->head;
+					break;
+				}
+			case LOOKUP_INTEGER:
+				{
+					IntegerEntry *entry;
 
-			if (head != NO_POSTING)
-				heads[n++] = head;
+					entry = integers_lookup(lookup->equal->integers,
+											read_integer(value, lookup->type));
+					if (entry != NULL)
+						head = entry->head;
+					break;
+				}
+			case LOOKUP_GENERIC:
+				{
+					GenericEntry *entry;
+
+					entry = generic_lookup(lookup->equal->generic, value);
+					if (entry != NULL)
+						head = entry->head;
+					break;
+				}
+			case LOOKUP_RANGE:
+				{
+					const RangeTable *range = lookup->range;
+					int			node = find_segment(range, value) + range->nbounds + 1;
+
+					for (node = range->up[node]; node != 0; node = range->up[node / 2])
+						heads[n++] = range->heads[node];
+					break;
+				}
+			case LOOKUP_BOOLEAN:
+				head = DatumGetBool(value) ? lookup->when_true : lookup->when_false;
+				break;
+			case LOOKUP_NOTHING:
+				break;
 		}
+		if (head != NO_POSTING)
+			heads[n++] = head;
 	}
 
 	return n;

@@ -148,7 +148,7 @@ is(ask($session, $execute), "10\n10\n3|3", 'another model of the name');
 $primary->stop('fast');
 $standby->promote;
 is(ask($session, $execute), "10\n10\n3|3", 'after the promotion');
-$standby->safe_psql('postgres', q{INSERT INTO leadscore.rule (model, factor, condition, points) VALUES ('m', 'all', $$title = 'CEO'$$, 1)});
+$standby->safe_psql('postgres', q{INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (2, 'm', 'all', $$title = 'CEO'$$, 1)});
 is(ask($session, $execute), "1010\n1010\n4|4", 'rules are edited where they were read');
 ask($session, q{UPDATE leadscore.rule SET points = 2;});
 is(ask($session, $execute), "2020\n2020\n5|5", 'by the same session as well');

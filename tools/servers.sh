@@ -121,6 +121,7 @@ run_in_chroot() {
 	if [ -d "$data" ]; then
 		mkdir -p "$inside/shared"
 		cp -r "$data" "$inside/shared/data"
+		[ ! -d "$data/../crm" ] || cp -r "$data/../crm" "$inside/shared/crm"
 	fi
 	path=/tmp/${inside##*/}
 	if [ -n "$results" ]; then

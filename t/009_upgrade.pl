@@ -1,0 +1,85 @@
+# pg_upgrade: rules, their versions and the scores are the same afterwards.
+# The old server is that of PG_CONFIG as well, unless LEADSCORE_OLD_INSTALL names
+# the folder above the bin of an older one that finds the extension, too.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($bindir) = run_command([ 'pg_config', '--bindir' ]);
+plan skip_all => 'this server comes without pg_upgrade' if !-x "$bindir/pg_upgrade";
+
+my $old = PostgreSQL::Test::Cluster->new('old', install_path => $ENV{LEADSCORE_OLD_INSTALL});
+$old->init;
+$old->start;
+if ($old->psql('postgres', q{LOAD '$libdir/leadscore'}) != 0)
+{
+	$old->stop;
+	plan skip_all => 'pg_upgrade of this version does not find a library outside of $libdir';
+}
+$old->safe_psql('postgres', <<'EOS');
+-- OIDs that the new cluster would give to something else
+CREATE TABLE t AS SELECT 1; DROP TABLE t;
+CREATE SCHEMA crm;
+CREATE TABLE crm.lead (id int PRIMARY KEY, employees int, title text, gone text);
+INSERT INTO crm.lead SELECT i, i, CASE WHEN i % 2 = 0 THEN 'CEO' END, 'x' FROM generate_series(1, 100) i;
+CREATE FUNCTION crm.nice(text) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN $1 = 'CEO'; END $$;
+CREATE EXTENSION leadscore;
+CREATE TABLE crm.stage (lead int, stage leadscore.lead_stage, temperature leadscore.temperature);
+CREATE INDEX ON crm.stage (stage);
+INSERT INTO crm.stage SELECT id, CASE WHEN id % 2 = 0 THEN 'mql' ELSE 'lost' END::leadscore.lead_stage, 'hot' FROM crm.lead;
+CREATE VIEW crm.source AS SELECT l.id, l.employees, l.title, s.stage FROM crm.lead l LEFT JOIN crm.stage s ON s.lead = l.id;
+INSERT INTO leadscore.allowed_function VALUES ('crm.nice(text)');
+INSERT INTO leadscore.model (name, target, source) VALUES ('m', 'crm.lead', 'crm.source'), ('n', 'crm.lead', NULL);
+INSERT INTO leadscore.factor (model, name, axis, combine) VALUES ('m', 'all', 'fit', 'sum'), ('n', 'all', 'engagement', 'sum');
+SET search_path = public, leadscore;
+INSERT INTO leadscore.rule (model, factor, condition, points) VALUES
+	('m', 'all', 'crm.nice(title)', 7), ('m', 'all', $$stage >= 'mql'$$, 0.5), ('n', 'all', 'employees > 50', 30), ('n', 'all', 'gone IS NULL', 1);
+INSERT INTO leadscore.threshold (model, kind, label, at_least) VALUES
+	('m', 'temperature', 'hot', 7), ('m', 'temperature', 'cold', '-Infinity'), (NULL, 'fit', 'X', 7), (NULL, 'fit', 'Y', '-Infinity');
+CREATE VIEW crm.scored AS SELECT s.id, leadscore.evaluate('m', s) FROM crm.source s;
+RESET search_path;
+ALTER TABLE crm.lead DROP COLUMN gone;
+EOS
+
+my %queries = (
+	matrices => q{SELECT jsonb_pretty(leadscore.export_model(name)) FROM leadscore.model ORDER BY name},
+	versions => q{SELECT name, target::oid, source::oid, version FROM leadscore.model ORDER BY name},
+	rules => q{SELECT r.* FROM leadscore.rule r ORDER BY id},
+	thresholds => q{SELECT t.* FROM leadscore.threshold t ORDER BY t},
+	problems => q{SELECT p.* FROM leadscore.problem p ORDER BY rule},
+	scores => q{SELECT * FROM crm.scored ORDER BY id},
+	more => q{SELECT l.id, leadscore.evaluate('n', l) FROM crm.lead l ORDER BY id},
+	stages => q{SET search_path = leadscore; SET enable_seqscan = off; SELECT * FROM crm.stage WHERE stage = 'mql' ORDER BY lead},
+	members => q{SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend d
+		WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore') ORDER BY 1},
+	configuration => q{SELECT array(SELECT c::regclass::text FROM unnest(extconfig) c), extcondition FROM pg_extension WHERE extname = 'leadscore'},
+	triggers => q{SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text COLLATE "C", tgname},
+	event_triggers => q{SELECT evtname, evtevent, evtenabled FROM pg_event_trigger});
+my %before = map { $_ => $old->safe_psql('postgres', $queries{$_}) } keys %queries;
+$old->stop;
+
+my $new = PostgreSQL::Test::Cluster->new('new');
+$new->init;
+# it writes its logs where it is started
+chdir $new->basedir or die $!;
+my @command = ('pg_upgrade', '-b', $old->config_data('--bindir'), '-B', $new->config_data('--bindir'), '-d', $old->data_dir, '-D', $new->data_dir,
+	'-s', $new->host, '-p', $old->port, '-P', $new->port);
+command_ok(\@command, 'pg_upgrade');
+
+$new->start;
+is($new->safe_psql('postgres', $queries{$_}), $before{$_}, "after the upgrade: $_") foreach sort keys %queries;
+
+my $next = $new->safe_psql('postgres', q{INSERT INTO leadscore.rule (model, factor, condition, points) VALUES ('n', 'all', 'true', 1000) RETURNING id});
+is($next, 5, 'numbers of rules go on');
+is($new->safe_psql('postgres', q{SELECT min(leadscore.score('n', l)) FROM crm.lead l}), 1000, 'and scores follow');
+$new->safe_psql('postgres', 'ALTER TABLE crm.lead RENAME employees TO staff');
+is($new->safe_psql('postgres', q{SELECT count(*) FROM leadscore.rule WHERE model = 'n' AND NOT enabled}), 2, 'the event trigger works');
+$new->safe_psql('postgres', 'DROP VIEW crm.scored, crm.source; DROP TABLE crm.stage; SET client_min_messages = error; DROP EXTENSION leadscore');
+is($new->safe_psql('postgres', q{SELECT count(*) FROM pg_event_trigger}), 0, 'and so does DROP EXTENSION');
+
+$new->stop;
+done_testing();
