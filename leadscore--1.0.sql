@@ -17,6 +17,10 @@
  * ----------------------------------------------------------------------
  */
 
+/* A member of the extension, so that nothing of it is left when that goes. */
+CREATE SCHEMA leadscore;
+COMMENT ON SCHEMA leadscore IS 'Lead scoring: models, rules and the functions that score by them.';
+
 /* ----------------------------------------------------------------------
  * 1. Types
  * ----------------------------------------------------------------------
@@ -474,7 +478,7 @@ COMMENT ON TABLE leadscore.threshold IS
 COMMENT ON COLUMN leadscore.threshold.model IS 'Model the threshold belongs to; NULL: default for all models.';
 COMMENT ON COLUMN leadscore.threshold.kind IS 'temperature (on the score), fit or engagement (on the total of that axis, for the grade).';
 COMMENT ON COLUMN leadscore.threshold.label IS 'cold, warm or hot; a letter of the fit grade; a digit of the engagement grade.';
-COMMENT ON COLUMN leadscore.threshold.at_least IS 'Reached from this value on.  What lies below all rows of a kind has the label of the lowest.';
+COMMENT ON COLUMN leadscore.threshold.at_least IS 'Reached from this value on.  Below all rows of a kind a lead is cold, or has the lowest grade.';
 COMMENT ON COLUMN leadscore.threshold.margin IS 'How far below the threshold a lead must fall before a move down is announced; never changes what views show.';
 COMMENT ON COLUMN leadscore.threshold.builtin IS 'The default that comes with the extension; used where nobody set another.';
 
@@ -523,6 +527,10 @@ COMMENT ON TABLE leadscore.allowed_function IS
 'Functions that conditions may call besides the built-in ones; only superusers may change it.';
 COMMENT ON COLUMN leadscore.allowed_function.signature IS 'Schema-qualified name and argument types, as regprocedure shows them: crm.is_competitor(text).';
 COMMENT ON COLUMN leadscore.allowed_function.note IS 'Who asked for it, and why it is safe.';
+
+/* Their keys may hold NULL, which replication of changes would not accept. */
+ALTER TABLE leadscore.threshold REPLICA IDENTITY FULL;
+ALTER TABLE leadscore.problem REPLICA IDENTITY FULL;
 
 /* Rows of users are part of their dumps. */
 SELECT pg_catalog.pg_extension_config_dump('leadscore.model', '');
@@ -971,13 +979,40 @@ CREATE TRIGGER mended AFTER UPDATE OF condition, enabled, search_path ON leadsco
 	FOR EACH ROW WHEN (NEW.enabled)
 	EXECUTE FUNCTION leadscore.after_rule_mended();
 
+/*
+ * A parallel pg_restore fills these tables in any order, and knows nothing of
+ * their foreign keys; what it brings was consistent once.
+ */
+CREATE FUNCTION leadscore.relax_foreign_keys() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_relax_foreign_keys'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.relax_foreign_keys() IS
+'Trigger BEFORE and AFTER INSERT on tables with foreign keys to others of leadscore: pg_restore may fill them in any order';
+REVOKE ALL ON FUNCTION leadscore.relax_foreign_keys() FROM PUBLIC;
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.factor
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.factor
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.rule
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.rule
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.threshold
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.threshold
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.problem
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.problem
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+
 DO $$
 DECLARE
 	t record;
 BEGIN
 	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
 			 FROM pg_catalog.pg_trigger g
-			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.allowed_function}'::pg_catalog.regclass[])
+			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.problem,leadscore.allowed_function}'::pg_catalog.regclass[])
 			   AND NOT g.tgisinternal
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
@@ -985,7 +1020,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION leadscore.after_ddl() RETURNS event_trigger
+CREATE FUNCTION leadscore._check_after_ddl(event text, tag text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -994,7 +1029,7 @@ DECLARE
 BEGIN
 	-- a type, function or schema may be used by any rule; a relation only as
 	-- the target or source of a model
-	IF TG_EVENT = 'sql_drop' THEN
+	IF event = 'sql_drop' THEN
 		FOR m IN
 			SELECT model.name
 			FROM leadscore.model
@@ -1035,12 +1070,18 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	RAISE WARNING USING
 		ERRCODE = SQLSTATE,
-		MESSAGE = format('leadscore could not check its rules after %s: %s', TG_TAG, SQLERRM),
+		MESSAGE = format('leadscore could not check its rules after %s: %s', tag, SQLERRM),
 		HINT = 'Call leadscore.check_rules(model).';
 END
 $$;
+COMMENT ON FUNCTION leadscore._check_after_ddl(text, text) IS
+'Internal: what leadscore.after_ddl() does; works in an event trigger only.';
+
+CREATE FUNCTION leadscore.after_ddl() RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'leadscore_after_ddl'
+LANGUAGE C;
 COMMENT ON FUNCTION leadscore.after_ddl() IS
-'Event trigger: disables the rules that a change of the schema broke';
+'Event trigger: disables the rules that a change of the schema broke, except under an empty search_path, which pg_restore has';
 REVOKE ALL ON FUNCTION leadscore.after_ddl() FROM PUBLIC;
 
 CREATE EVENT TRIGGER leadscore_after_ddl ON ddl_command_end
@@ -1463,6 +1504,11 @@ DECLARE
 	condition	text;
 	needed		text;
 BEGIN
+	IF load_template.name IS NULL OR load_template.model IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'load_template needs the name of a template and of a model';
+	END IF;
 	SELECT c INTO stray FROM pg_catalog.jsonb_object_keys(columns) c
 	WHERE NOT template -> 'columns' OPERATOR(pg_catalog.?) c LIMIT 1;
 	IF FOUND THEN
@@ -1519,4 +1565,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.load_template(text, text, regclass, jsonb) IS
-'Adds the factors, rules and thresholds of a template to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  Errors: 42704 unknown template or model, 42703 a column is missing, 22023 the template has no such column.';
+'Adds the factors, rules and thresholds of a template to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  Errors: 22004 name or model is NULL, 42704 unknown template or model, 42703 a column is missing, 22023 the template has no such column.';

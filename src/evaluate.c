@@ -97,7 +97,8 @@ note_adjustment(Account *account, const char *kind, int32 factor, int axis,
 {
 	Adjustment *adjustment;
 
-	if (account == NULL || before == after)
+	/* less is noise of the sums, which the rounding takes up */
+	if (account == NULL || fabs(before - after) <= SCORE_EPSILON)
 		return;
 	adjustment = &account->adjustments[account->nadjustments++];
 	adjustment->kind = kind;

@@ -23,7 +23,9 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -356,10 +358,15 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 					   &restoring, &fill);
 
 	if (!find_model(model_name, &model))
+	{
+		/* a restore may bring the model later */
+		if (restoring)
+			return PointerGetDatum(row);
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 				 errmsg("scoring model \"%s\" does not exist", model_name),
 				 errhint("The table leadscore.model lists the models.")));
+	}
 
 	/* a rule that is switched off may stay as broken as it is */
 	if (old_row == NULL || changed ||
@@ -484,6 +491,49 @@ is_restoring(void)
 
 	return query != NULL && pg_strncasecmp(query, "COPY ", 5) == 0 &&
 		condition_path_is_bare();
+}
+
+/*
+ * leadscore.relax_foreign_keys(): trigger BEFORE and AFTER INSERT, for each
+ * statement, on tables with foreign keys to others of ours
+ *		Lets pg_restore fill the tables in any order.
+ *
+ * A parallel pg_restore loads tables side by side, and rules may come before
+ * their model.  As a replica the server checks no foreign keys; so be one for
+ * this statement.
+ */
+PG_FUNCTION_INFO_V1(leadscore_relax_foreign_keys);
+Datum
+leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
+{
+	static const char *const tables[] = {"factor", "rule", "threshold", "problem"};
+	static const char *role_before = NULL;
+	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
+										   tables, lengthof(tables));
+	const char *role = NULL;
+
+	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+	{
+		role_before = NULL;
+		if (is_restoring() &&
+			has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner))
+		{
+			role_before = SessionReplicationRole == SESSION_REPLICATION_ROLE_ORIGIN ? "origin" :
+				SessionReplicationRole == SESSION_REPLICATION_ROLE_LOCAL ? "local" : "replica";
+			role = "replica";
+		}
+	}
+	else
+	{
+		role = role_before;
+		role_before = NULL;
+	}
+	if (role != NULL)
+		(void) set_config_option("session_replication_role", role,
+								 PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+
+	return PointerGetDatum(NULL);
 }
 
 /*
@@ -628,6 +678,44 @@ leadscore_matrix_changed(PG_FUNCTION_ARGS)
 	if (!before)
 		return PointerGetDatum(NULL);
 	return PointerGetDatum(by_update ? trigger->tg_newtuple : trigger->tg_trigtuple);
+}
+
+
+/*
+ * leadscore.after_ddl(): event trigger ON ddl_command_end and sql_drop
+ *		Has rules checked that the command may have broken.
+ *
+ * Not while pg_restore is at work: it adds constraints to the tables of leads
+ * while other processes of it still load what the rules need.
+ */
+PG_FUNCTION_INFO_V1(leadscore_after_ddl);
+Datum
+leadscore_after_ddl(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *event = (EventTriggerData *) fcinfo->context;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by event trigger manager",
+						"after_ddl")));
+
+	/* the extension itself may be what is dropped */
+	if (condition_path_is_bare() ||
+		!OidIsValid(get_namespace_oid(LEADSCORE_SCHEMA, true)))
+		PG_RETURN_VOID();
+
+	values[0] = CStringGetTextDatum(event->event);
+	values[1] = CStringGetTextDatum(GetCommandTagName(event->tag));
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT leadscore._check_after_ddl($1, $2)",
+							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not check rules after a change of the schema");
+	SPI_finish();
+
+	PG_RETURN_VOID();
 }
 
 

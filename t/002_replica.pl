@@ -32,6 +32,14 @@ sub ask
 	return $answer;
 }
 
+# event_triggers DISABLE|ENABLE: the SQL to do so
+sub event_triggers
+{
+	my ($how) = @_;
+	return "DO \$\$ DECLARE t name; BEGIN FOR t IN SELECT evtname FROM pg_event_trigger WHERE evtname ~ '^leadscore' LOOP "
+	  . "EXECUTE format('ALTER EVENT TRIGGER %I $how', t); END LOOP; END \$\$";
+}
+
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
 $primary->append_conf('postgresql.conf', 'autovacuum = off');
@@ -119,9 +127,9 @@ change(q{INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUE
 is(ask($session, 'EXECUTE s; EXECUTE r;'), "111507\n111507", 'rules for a new column');
 
 # a rule that goes bad unseen is a warning, once for a session, and no error
-$primary->safe_psql('postgres', q{ALTER EVENT TRIGGER leadscore_after_ddl DISABLE});
+$primary->safe_psql('postgres', event_triggers('DISABLE'));
 change(q{ALTER TABLE lead DROP COLUMN gone});
-$primary->safe_psql('postgres', q{ALTER EVENT TRIGGER leadscore_after_ddl ENABLE});
+$primary->safe_psql('postgres', event_triggers('ENABLE'));
 like(ask($session, 'EXECUTE s;'), qr/\AWARNING:  rule 4 of scoring model "m" is skipped: column "gone" does not exist\n.*^110507\z/ms,
 	'a broken rule is a warning on the replica');
 is(ask($session, 'EXECUTE s; EXECUTE r;'), "110507\n110507", 'only once');

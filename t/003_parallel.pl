@@ -62,9 +62,9 @@ EOS
 # a broken rule is one warning from the leader, and no error
 my $broken = <<EOS;
 INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (2, 'm', 'all', 'gone = 1', 1000);
-ALTER EVENT TRIGGER leadscore_after_ddl DISABLE;
+DO \$\$ DECLARE t name; BEGIN FOR t IN SELECT evtname FROM pg_event_trigger WHERE evtname ~ '^leadscore' LOOP EXECUTE format('ALTER EVENT TRIGGER %I DISABLE', t); END LOOP; END \$\$;
 ALTER TABLE lead DROP COLUMN gone;
-ALTER EVENT TRIGGER leadscore_after_ddl ENABLE;
+DO \$\$ DECLARE t name; BEGIN FOR t IN SELECT evtname FROM pg_event_trigger WHERE evtname ~ '^leadscore' LOOP EXECUTE format('ALTER EVENT TRIGGER %I ENABLE', t); END LOOP; END \$\$;
 EOS
 $node->safe_psql('postgres', $broken);
 my ($ret, $out, $err) = $node->psql('postgres', "$queries{columns};\n$queries{record};");

@@ -35,6 +35,7 @@ is($publisher->safe_psql('postgres', q{
 # a model that is only there
 $subscriber->safe_psql('postgres', q{
 	INSERT INTO leadscore.model (name, target) VALUES ('own', 'crm.lead');
+	INSERT INTO leadscore.model (name, target) VALUES ('quiet', 'crm.lead');
 	INSERT INTO leadscore.factor (model, name, axis, combine) VALUES ('own', 'all', 'fit', 'sum');
 	INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (1000, 'own', 'all', 'true', 1)});
 $publisher->safe_psql('postgres', <<'EOS');
@@ -45,7 +46,10 @@ INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (1, 'm'
 INSERT INTO leadscore.threshold (model, kind, label, at_least) VALUES ('m', 'temperature', 'hot', 1), ('m', 'temperature', 'cold', '-Infinity');
 ALTER TABLE leadscore.threshold REPLICA IDENTITY FULL;
 ALTER TABLE leadscore.problem REPLICA IDENTITY FULL;
-CREATE PUBLICATION rules FOR TABLE leadscore.model, leadscore.factor, leadscore.rule, leadscore.problem, leadscore.threshold WHERE (NOT builtin);
+-- a model that both know, and of which only the rules are published
+INSERT INTO leadscore.model (name, target) VALUES ('quiet', 'lead');
+INSERT INTO leadscore.factor (model, name, axis, combine) VALUES ('quiet', 'all', 'fit', 'sum');
+CREATE PUBLICATION rules FOR TABLE leadscore.model WHERE (name <> 'quiet'), leadscore.factor, leadscore.rule, leadscore.problem, leadscore.threshold WHERE (NOT builtin);
 EOS
 $subscriber->safe_psql('postgres',
 	"CREATE SUBSCRIPTION rules CONNECTION '" . $publisher->connstr . " dbname=postgres' PUBLICATION rules WITH (copy_data = true)");
@@ -113,6 +117,20 @@ $publisher->safe_psql('postgres', q{INSERT INTO leadscore.rule (id, model, facto
 $publisher->wait_for_catchup('rules');
 like(ask('EXECUTE s;'), qr/\AWARNING:  rule 4 of scoring model "m" is skipped: column "only_here" does not exist\n.*^100\z/ms, 'a rule that cannot be used there');
 change('and its end', q{DELETE FROM leadscore.rule WHERE id = 4}, "100\n50\n100");
+
+# nothing but the triggers raises the version here
+ask(q{PREPARE q AS SELECT sum(leadscore.score('quiet', l)) FROM crm.lead l;});
+is(ask('EXECUTE q;'), '0', 'no rules yet');
+foreach my $change ([ q{INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (50, 'quiet', 'all', 'employees > 90', 1)}, 10 ],
+	[ q{UPDATE leadscore.rule SET points = 2 WHERE id = 50}, 20 ],
+	[ q{INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (51, 'quiet', 'all', $$country = 'PL'$$, 1)}, 70 ],
+	[ q{UPDATE leadscore.factor SET points_cap = 2 WHERE model = 'quiet'}, 65 ],
+	[ q{DELETE FROM leadscore.rule WHERE id = 50}, 50 ])
+{
+	$publisher->safe_psql('postgres', $change->[0]);
+	$publisher->wait_for_catchup('rules');
+	is(ask('EXECUTE q;'), $change->[1], "by its triggers alone: $change->[0]");
+}
 
 # TRUNCATE; the subscriber's own rules are in the same table
 $publisher->safe_psql('postgres', 'TRUNCATE leadscore.rule, leadscore.problem');

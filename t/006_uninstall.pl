@@ -73,7 +73,7 @@ SELECT count(*) FROM crm.lead;
 CREATE TABLE crm.t (); DROP TABLE crm.t;
 EOS
 	is($out, "0\n0\n2", "$round: the session lives on");
-	like($err, qr/\A\S+ ERROR:  .* does not exist\n(HINT: .*)?\Z/, "$round: without the extension");
+	like($err, qr/\A\S+ ERROR:  .* does not exist(\nHINT: .*)?\Z/, "$round: without the extension");
 	is(dump_schema(), $dump, "$round: no trace is left in the schema");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_event_trigger'), 0, "$round: nor an event trigger");
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_namespace WHERE nspname = 'leadscore'}), 0, "$round: nor a schema");
