@@ -17,7 +17,11 @@
  * ----------------------------------------------------------------------
  */
 
-/* A member of the extension, so that nothing of it is left when that goes. */
+/*
+ * The schema is a member of the extension, so that nothing is left when that
+ * goes; the extension itself belongs to pg_catalog, as plpgsql does, so that it
+ * goes with no schema of a user.
+ */
 CREATE SCHEMA leadscore;
 COMMENT ON SCHEMA leadscore IS 'Lead scoring: models, rules and the functions that score by them.';
 

@@ -9,13 +9,13 @@
  *
  *	- key = const, key IN (...), key = a OR key = b	 in a hash table
  *	- key < const, key BETWEEN a AND b				 in a segment tree
- *	- key, NOT key, key IS [NOT] TRUE/FALSE			 for booleans
+ *	- key, NOT key, key IS TRUE, key IS FALSE		 for booleans
  *	- key IS [NOT] NULL
  *
  * so that one probe per key finds all candidate rules, however many there
  * are.  What remains of the condition is its residual, which the caller
- * evaluates on a hit.  A condition without such a conjunct is a candidate for
- * every row.
+ * evaluates on a hit.  A condition without such a conjunct hangs under each
+ * arm of an OR, if all arms have one; else it is a candidate for every row.
  *
  * The promise: a rule is a candidate for every row on which its dispatched
  * conjunct is true, and for no other.  So equality by bytes is used under
@@ -26,58 +26,19 @@
  */
 #include "leadscore.h"
 
-#include "access/stratnum.h"
+#include <math.h>
+
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "utils/array.h"
 #include "utils/datum.h"
-#include "utils/fmgroids.h"
-#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "conjunct.h"
 #include "dispatch.h"
-
-/* How the values of a key are compared. */
-typedef enum KeyKind
-{
-	KEY_INTEGER,				/* maps to int64, order included */
-	KEY_BYTES,					/* equal exactly if the bytes are */
-	KEY_GENERIC					/* by the type's own functions */
-} KeyKind;
-
-/* What is found under a key, in order of preference. */
-typedef enum HandleKind
-{
-	HANDLE_EQUAL,
-	HANDLE_RANGE,
-	HANDLE_TRUE,
-	HANDLE_FALSE,
-	HANDLE_NULL,
-	HANDLE_NOT_NULL
-} HandleKind;
-
-/* A conjunct that a rule can hang on. */
-typedef struct Handle
-{
-	HandleKind	kind;
-	Node	   *key;			/* relabelings stripped */
-	KeyKind		key_kind;
-	Oid			type;			/* type that the operator compares */
-	Oid			operator;
-	Oid			collation;
-	List	   *values;			/* of Const: for HANDLE_EQUAL */
-	Const	   *low;			/* for HANDLE_RANGE; NULL is open */
-	Const	   *high;
-	bool		low_excluded;
-	bool		high_excluded;
-} Handle;
 
 /*
  * A text value; bpchar without its padding.
@@ -374,27 +335,6 @@ read_integer(Datum value, Oid type)
 	}
 }
 
-static bool
-is_integer_family(Oid type)
-{
-	return type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
-static bool
-is_float_family(Oid type)
-{
-	return type == FLOAT4OID || type == FLOAT8OID;
-}
-
-static bool
-reads_as_integer(Oid type)
-{
-	return is_integer_family(type) || is_float_family(type) ||
-		type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID ||
-		type == TIMEOID || type == BOOLOID || type == OIDOID ||
-		type == ANYENUMOID;
-}
-
 /*
  * Read a text value without copying it, unless it is toasted.
  */
@@ -438,400 +378,6 @@ read_bytes(Datum value, Oid type)
 		bytes.tail = 0;
 	}
 	return bytes;
-}
-
-
-/* --------------------------------------------------------------------
- * From conjuncts to handles
- * --------------------------------------------------------------------
- */
-
-/*
- * Can an expression be evaluated for any row, without an error and without
- * the rest of its condition having been tested first?
- */
-static bool
-is_total(Node *node)
-{
-	check_stack_depth();
-
-	if (node == NULL)
-		return true;
-	switch (nodeTag(node))
-	{
-		case T_Var:
-		case T_Const:
-			return true;
-		case T_RelabelType:
-			return is_total((Node *) ((RelabelType *) node)->arg);
-		case T_CoalesceExpr:
-			{
-				ListCell   *lc;
-
-				foreach(lc, ((CoalesceExpr *) node)->args)
-				{
-					if (!is_total((Node *) lfirst(lc)))
-						return false;
-				}
-				return true;
-			}
-		case T_FuncExpr:
-		case T_OpExpr:
-			{
-				Oid			funcid;
-				List	   *args;
-				ListCell   *lc;
-
-				if (IsA(node, FuncExpr))
-				{
-					funcid = ((FuncExpr *) node)->funcid;
-					args = ((FuncExpr *) node)->args;
-				}
-				else
-				{
-					set_opfuncid((OpExpr *) node);
-					funcid = ((OpExpr *) node)->opfuncid;
-					args = ((OpExpr *) node)->args;
-				}
-				switch (funcid)
-				{
-					case F_LOWER_TEXT:
-					case F_UPPER_TEXT:
-						/* a conflict of collations is an error at run time */
-						if (!OidIsValid(exprInputCollation(node)))
-							return false;
-						break;
-					case F_BTRIM_TEXT:
-					case F_LTRIM_TEXT:
-					case F_RTRIM_TEXT:
-					case F_TEXT_BPCHAR:
-					case F_JSONB_OBJECT_FIELD:
-					case F_JSONB_OBJECT_FIELD_TEXT:
-					case F_JSONB_ARRAY_ELEMENT:
-					case F_JSONB_ARRAY_ELEMENT_TEXT:
-					case F_NUMERIC_INT2:
-					case F_NUMERIC_INT4:
-					case F_NUMERIC_INT8:
-					case F_INT4_INT2:
-					case F_INT8_INT2:
-					case F_INT8_INT4:
-					case F_FLOAT8_INT2:
-					case F_FLOAT8_INT4:
-					case F_FLOAT8_INT8:
-					case F_FLOAT8_FLOAT4:
-						break;
-					default:
-						return false;
-				}
-				foreach(lc, args)
-				{
-					if (!is_total((Node *) lfirst(lc)))
-						return false;
-				}
-				return true;
-			}
-		default:
-			return false;
-	}
-}
-
-/*
- * The key that an operand reads, or NULL if it is not fit to be one.
- */
-static Node *
-operand_key(Node *node)
-{
-	while (IsA(node, RelabelType))
-		node = (Node *) ((RelabelType *) node)->arg;
-	if (IsA(node, Var))
-		return node;
-	if (!IsA(node, Const) && is_total(node) &&
-		contain_var_clause(node))
-		return node;
-	return NULL;
-}
-
-/*
- * Set up a handle for "key operator constants", if the operator is one of the
- * default btree operators of a type that we can handle.
- */
-static bool
-set_operator(Handle *handle, Oid operator, Oid collation, Oid value_type,
-			 int *strategy)
-{
-	Oid			left;
-	Oid			right;
-	Oid			family_type;
-	TypeCacheEntry *entry;
-
-	op_input_types(operator, &left, &right);
-	family_type = left == ANYENUMOID ? value_type : left;
-	entry = lookup_type_cache(family_type,
-							  TYPECACHE_BTREE_OPFAMILY | TYPECACHE_CMP_PROC |
-							  TYPECACHE_HASH_PROC);
-	if (!OidIsValid(entry->btree_opf))
-		return false;
-	*strategy = get_op_opfamily_strategy(operator, entry->btree_opf);
-	if (*strategy == 0)
-		return false;
-	if (*strategy == BTEqualStrategyNumber)
-		handle->kind = HANDLE_EQUAL;
-	else
-		handle->kind = HANDLE_RANGE;
-
-	handle->operator = operator;
-	handle->collation = collation;
-	handle->type = left;
-
-	if (reads_as_integer(left))
-	{
-		handle->key_kind = KEY_INTEGER;
-		/* enum values are ordered by their catalog entries, not by OID */
-		if (left == ANYENUMOID)
-			return handle->kind == HANDLE_EQUAL;
-		return left == right ||
-			(is_integer_family(left) && is_integer_family(right)) ||
-			(is_float_family(left) && is_float_family(right));
-	}
-
-	/* two types would need two hash functions */
-	if (left != right || get_typtype(left) == TYPTYPE_PSEUDO)
-		return false;
-
-	handle->key_kind = KEY_GENERIC;
-	if (type_is_collatable(left) && !OidIsValid(collation))
-		return false;
-	if (handle->kind == HANDLE_RANGE)
-		return OidIsValid(entry->cmp_proc);
-	if ((left == TEXTOID || left == BPCHAROID) &&
-		get_collation_isdeterministic(collation))
-	{
-		handle->key_kind = KEY_BYTES;
-		return true;
-	}
-	return op_hashjoinable(operator, left);
-}
-
-/*
- * Note a bound of a range.
- */
-static void
-set_bound(Handle *handle, int strategy, Const *value)
-{
-	switch (strategy)
-	{
-		case BTLessStrategyNumber:
-		case BTLessEqualStrategyNumber:
-			handle->high = value;
-			handle->high_excluded = strategy == BTLessStrategyNumber;
-			break;
-		default:
-			handle->low = value;
-			handle->low_excluded = strategy == BTGreaterStrategyNumber;
-			break;
-	}
-}
-
-/*
- * key <op> const
- */
-static bool
-handle_from_operator(OpExpr *op, Handle *handle)
-{
-	Node	   *left;
-	Node	   *right;
-	Oid			operator = op->opno;
-	int			strategy;
-
-	if (list_length(op->args) != 2)
-		return false;
-	left = (Node *) linitial(op->args);
-	right = (Node *) lsecond(op->args);
-	if (IsA(left, Const))
-	{
-		Node	   *swap = left;
-
-		left = right;
-		right = swap;
-		operator = get_commutator(operator);
-		if (!OidIsValid(operator))
-			return false;
-	}
-	if (!IsA(right, Const) || ((Const *) right)->constisnull)
-		return false;
-	handle->key = operand_key(left);
-	if (handle->key == NULL ||
-		!set_operator(handle, operator, op->inputcollid,
-					  ((Const *) right)->consttype, &strategy))
-		return false;
-	if (handle->kind == HANDLE_EQUAL)
-		handle->values = list_make1(right);
-	else
-		set_bound(handle, strategy, (Const *) right);
-	return true;
-}
-
-/*
- * key = ANY (const array), which is what key IN (...) becomes
- */
-static bool
-handle_from_array(ScalarArrayOpExpr *op, Handle *handle)
-{
-	Const	   *array = (Const *) lsecond(op->args);
-	ArrayType  *values;
-	Oid			element;
-	int16		len;
-	bool		byval;
-	char		align;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n;
-	int			strategy;
-
-	if (!op->useOr || !IsA(array, Const) || array->constisnull)
-		return false;
-	values = DatumGetArrayTypeP(array->constvalue);
-	element = ARR_ELEMTYPE(values);
-	handle->key = operand_key((Node *) linitial(op->args));
-	if (handle->key == NULL ||
-		!set_operator(handle, op->opno, op->inputcollid, element, &strategy) ||
-		handle->kind != HANDLE_EQUAL)
-		return false;
-
-	get_typlenbyvalalign(element, &len, &byval, &align);
-	deconstruct_array(values, element, len, byval, align,
-					  &elements, &nulls, &n);
-	handle->values = NIL;
-	for (int i = 0; i < n; i++)
-	{
-		/* a NULL in the list never makes the condition true */
-		if (!nulls[i])
-			handle->values = lappend(handle->values,
-									 makeConst(element, -1, op->inputcollid,
-											   len, elements[i], false, byval));
-	}
-	return true;
-}
-
-/*
- * Turn a conjunct into a handle; false if it cannot be one.
- */
-static bool
-handle_from_conjunct(Node *node, Handle *handle)
-{
-	memset(handle, 0, sizeof(Handle));
-	switch (nodeTag(node))
-	{
-		case T_OpExpr:
-			return handle_from_operator((OpExpr *) node, handle);
-
-		case T_ScalarArrayOpExpr:
-			return handle_from_array((ScalarArrayOpExpr *) node, handle);
-
-		case T_Var:
-			handle->kind = HANDLE_TRUE;
-			handle->key = node;
-			return true;
-
-		case T_BooleanTest:
-			{
-				BooleanTest *test = (BooleanTest *) node;
-
-				if (test->booltesttype == IS_TRUE)
-					handle->kind = HANDLE_TRUE;
-				else if (test->booltesttype == IS_FALSE)
-					handle->kind = HANDLE_FALSE;
-				else if (test->booltesttype == IS_UNKNOWN)
-					handle->kind = HANDLE_NULL;
-				else if (test->booltesttype == IS_NOT_UNKNOWN)
-					handle->kind = HANDLE_NOT_NULL;
-				else
-					return false;
-				handle->key = operand_key((Node *) test->arg);
-				return handle->key != NULL;
-			}
-
-		case T_NullTest:
-			{
-				NullTest   *test = (NullTest *) node;
-
-				if (test->argisrow)
-					return false;
-				handle->kind = test->nulltesttype == IS_NULL ?
-					HANDLE_NULL : HANDLE_NOT_NULL;
-				handle->key = operand_key((Node *) test->arg);
-				return handle->key != NULL;
-			}
-
-		case T_BoolExpr:
-			{
-				BoolExpr   *bool_expr = (BoolExpr *) node;
-				ListCell   *lc;
-
-				if (bool_expr->boolop == NOT_EXPR)
-				{
-					handle->kind = HANDLE_FALSE;
-					handle->key = (Node *) linitial(bool_expr->args);
-					return IsA(handle->key, Var);
-				}
-				if (bool_expr->boolop != OR_EXPR)
-					return false;
-
-				/* key = a OR key IN (b, c) */
-				foreach(lc, bool_expr->args)
-				{
-					Handle		other;
-
-					if (!handle_from_conjunct((Node *) lfirst(lc), &other) ||
-						other.kind != HANDLE_EQUAL)
-						return false;
-					if (handle->key == NULL)
-						*handle = other;
-					else if (equal(handle->key, other.key) &&
-							 handle->operator == other.operator &&
-							 handle->collation == other.collation)
-						handle->values = list_concat(handle->values,
-													 other.values);
-					else
-						return false;
-				}
-				return handle->key != NULL;
-			}
-
-		default:
-			return false;
-	}
-}
-
-/*
- * How much better than others a handle is; lower is better.
- */
-static int
-handle_rank(const Handle *handle)
-{
-	int			rank = 0;
-
-	switch (handle->kind)
-	{
-		case HANDLE_EQUAL:
-			rank = list_length(handle->values) <= 1 ? 0 : 2;
-			break;
-		case HANDLE_RANGE:
-			rank = handle->low && handle->high ? 4 : 8;
-			break;
-		case HANDLE_TRUE:
-		case HANDLE_FALSE:
-			rank = 6;
-			break;
-		case HANDLE_NULL:
-			rank = 10;
-			break;
-		case HANDLE_NOT_NULL:
-			rank = 12;
-			break;
-	}
-	/* evaluating an expression costs more than reading a column */
-	return rank + (IsA(handle->key, Var) ? 0 : 1);
 }
 
 
@@ -1065,117 +611,39 @@ set_range_bound(RangeTable *table, Bound *bound, Const *value, bool after)
 }
 
 /*
- * dispatch_add_rule
- *		Hang a rule where rows that may match it will find it.
- *
- * 'condition' is planned.  Returns the residual: the conjuncts that a
- * candidate must still satisfy, NIL if none.
+ * Hang a rule on a handle.
  */
-List *
-dispatch_add_rule(Dispatch *dispatch, int32 rule, Expr *condition)
+static void
+hang_rule(Dispatch *dispatch, int32 rule, const Handle *handle)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	List	   *conjuncts = make_ands_implicit(condition);
-	Handle		best = {0};
-	int			best_rank = INT_MAX;
-	Node	   *used = NULL;
-	Node	   *used_too = NULL;
-	List	   *residual = NIL;
-	Probe	   *probe;
+	MemoryContext caller = MemoryContextSwitchTo(dispatch->context);
+	Probe	   *probe = find_probe(dispatch, handle->key);
 	ListCell   *lc;
 
-	foreach(lc, conjuncts)
-	{
-		Node	   *conjunct = (Node *) lfirst(lc);
-		Handle		handle;
-		Node	   *second = NULL;
-
-		/* a constant that is not true: the rule never matches */
-		if (IsA(conjunct, Const))
-			return NIL;
-		if (!handle_from_conjunct(conjunct, &handle))
-			continue;
-
-		/* find the other bound of a range */
-		if (handle.kind == HANDLE_RANGE)
-		{
-			ListCell   *lc2;
-
-			for_each_cell(lc2, conjuncts, lnext(conjuncts, lc))
-			{
-				Handle		other;
-
-				if (handle_from_conjunct((Node *) lfirst(lc2), &other) &&
-					other.kind == HANDLE_RANGE &&
-					other.key_kind == handle.key_kind &&
-					other.type == handle.type &&
-					other.collation == handle.collation &&
-					(other.low == NULL) != (handle.low == NULL) &&
-					equal(other.key, handle.key))
-				{
-					second = (Node *) lfirst(lc2);
-					if (other.low)
-					{
-						handle.low = other.low;
-						handle.low_excluded = other.low_excluded;
-					}
-					else
-					{
-						handle.high = other.high;
-						handle.high_excluded = other.high_excluded;
-					}
-					break;
-				}
-			}
-		}
-		if (handle_rank(&handle) < best_rank)
-		{
-			best = handle;
-			best_rank = handle_rank(&handle);
-			used = conjunct;
-			used_too = second;
-		}
-	}
-
-	foreach(lc, conjuncts)
-	{
-		if (lfirst(lc) != used && lfirst(lc) != used_too)
-			residual = lappend(residual, lfirst(lc));
-	}
-
-	MemoryContextSwitchTo(dispatch->context);
-	if (used == NULL)
-	{
-		post(dispatch, &dispatch->always, rule);
-		MemoryContextSwitchTo(caller);
-		return residual;
-	}
-
-	probe = find_probe(dispatch, best.key);
-	switch (best.kind)
+	switch (handle->kind)
 	{
 		case HANDLE_EQUAL:
 			{
-				EqualTable *table = find_equal_table(dispatch, probe, &best);
+				EqualTable *table = find_equal_table(dispatch, probe, handle);
 
-				foreach(lc, best.values)
+				foreach(lc, handle->values)
 					add_equal(dispatch, table, lfirst_node(Const, lc), rule);
 				break;
 			}
 		case HANDLE_RANGE:
 			{
-				RangeTable *table = find_range_table(dispatch, probe, &best);
+				RangeTable *table = find_range_table(dispatch, probe, handle);
 				RangeRule  *range = palloc0(sizeof(RangeRule));
 
 				range->rule = rule;
-				range->has_low = best.low != NULL;
-				if (best.low)
-					set_range_bound(table, &range->low, best.low,
-									best.low_excluded);
-				range->has_high = best.high != NULL;
-				if (best.high)
-					set_range_bound(table, &range->high, best.high,
-									!best.high_excluded);
+				range->has_low = handle->low != NULL;
+				if (handle->low)
+					set_range_bound(table, &range->low, handle->low,
+									handle->low_excluded);
+				range->has_high = handle->high != NULL;
+				if (handle->high)
+					set_range_bound(table, &range->high, handle->high,
+									!handle->high_excluded);
 				table->rules = lappend(table->rules, range);
 				break;
 			}
@@ -1193,8 +661,57 @@ dispatch_add_rule(Dispatch *dispatch, int32 rule, Expr *condition)
 			break;
 	}
 	MemoryContextSwitchTo(caller);
+}
 
-	return residual;
+/*
+ * dispatch_add_rule
+ *		Hang a rule where rows that may match it will find it.
+ *
+ * 'condition' is planned.  Returns the residual: the conjuncts that a
+ * candidate must still satisfy, NIL if none.  A rule that hangs in
+ * 'several' places may be found more than once for a row.
+ */
+List *
+dispatch_add_rule(Dispatch *dispatch, int32 rule, Expr *condition, bool *several)
+{
+	List	   *conjuncts = make_ands_implicit(condition);
+	Handle		handle;
+	List	   *used;
+	List	   *alternatives;
+	ListCell   *lc;
+
+	*several = false;
+
+	/* a constant that is not true: the rule never matches */
+	foreach(lc, conjuncts)
+	{
+		if (IsA(lfirst(lc), Const))
+			return NIL;
+	}
+
+	if (find_handle(conjuncts, &handle, &used))
+	{
+		hang_rule(dispatch, rule, &handle);
+		return list_difference_ptr(conjuncts, used);
+	}
+
+	/* one arm of an OR must hold, and then all of the condition */
+	alternatives = find_alternatives(conjuncts);
+	if (alternatives != NIL)
+	{
+		foreach(lc, alternatives)
+			hang_rule(dispatch, rule, (Handle *) lfirst(lc));
+		*several = true;
+		return conjuncts;
+	}
+
+	{
+		MemoryContext caller = MemoryContextSwitchTo(dispatch->context);
+
+		post(dispatch, &dispatch->always, rule);
+		MemoryContextSwitchTo(caller);
+	}
+	return conjuncts;
 }
 
 static int

@@ -29,7 +29,8 @@ typedef struct PostingCell
 } PostingCell;
 
 extern Dispatch *dispatch_create(void);
-extern List *dispatch_add_rule(Dispatch *dispatch, int32 rule, Expr *condition);
+extern List *dispatch_add_rule(Dispatch *dispatch, int32 rule, Expr *condition,
+							   bool *several);
 extern void dispatch_finish(Dispatch *dispatch);
 
 extern int	dispatch_lookup(const Dispatch *dispatch, TupleTableSlot *slot,

@@ -157,11 +157,18 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
 			int32		number = cells[posting].rule;
 			const Rule *rule = &rulebook->rules[number];
 
+			/* one that hangs in several places has a residual */
 			if (rule->residual != NULL)
 			{
 				bool		isnull;
 				Datum		matches;
 
+				if (rule->several)
+				{
+					if (rulebook->met[number] == rulebook->evaluation)
+						continue;
+					rulebook->met[number] = rulebook->evaluation;
+				}
 				error.rule = number;
 				matches = ExecEvalExpr(rule->residual, rulebook->econtext,
 									   &isnull);

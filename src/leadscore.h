@@ -6,7 +6,8 @@
  * Data walks through the house one way:
  *
  *	condition.c	 text of a rule's condition -> checked, planned expression
- *	dispatch.c	 planned expressions        -> constant-time matching
+ *	conjunct.c	 planned expressions        -> comparisons to look up
+ *	dispatch.c	 comparisons                -> constant-time matching
  *	rulebook.c	 rule tables                -> compiled, cached rulebook
  *	evaluate.c	 rulebook x row             -> evaluation
  *	score.c		 evaluation                 -> SQL functions

@@ -548,7 +548,8 @@ compile_rule(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 		MemoryContextSwitchTo(scratch);
 		CurrentResourceOwner = owner;
 	}
-	residual = dispatch_add_rule(rulebook->dispatch, number, condition.expr);
+	residual = dispatch_add_rule(rulebook->dispatch, number, condition.expr,
+								 &rule->several);
 
 	MemoryContextSwitchTo(rulebook->context);
 	if (residual != NIL)
@@ -973,6 +974,7 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 			rulebook->factors[i].points_cap < 0)
 			rulebook->touched[rulebook->nforced++] = i;
 	}
+	rulebook->met = palloc0(sizeof(uint64) * (rulebook->nrules + 1));
 	build_outcomes(rulebook);
 	MemoryContextSwitchTo(caller);
 

@@ -25,6 +25,7 @@ typedef struct Rule
 	ExprState  *residual;		/* NULL: being a candidate is enough */
 	int32		factor;
 	bool		disqualifies;
+	bool		several;		/* hangs in several places */
 
 	/* only explain reads the rest */
 	int64		id;
@@ -133,6 +134,8 @@ typedef struct Rulebook
 	Posting    *heads;
 	FactorTotal *totals;
 	int32	   *touched;		/* factors that a rule spoke for */
+	uint64	   *met;			/* last evaluation that met a rule; only for
+								 * those that hang in several places */
 	int			nforced;		/* factors that count even without a rule */
 	uint64		evaluation;
 	bool		busy;
