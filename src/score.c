@@ -107,11 +107,20 @@ typedef struct CallState
 static inline bool
 same_statement(const StatementKey *key, Snapshot snapshot)
 {
-	return key->command == snapshot->curcid &&
-		key->completed == snapshot_completed(snapshot) &&
-		key->xmin == snapshot->xmin && key->xmax == snapshot->xmax &&
-		key->xcnt == snapshot->xcnt && key->subxcnt == snapshot->subxcnt &&
-		key->subtransaction == GetCurrentSubTransactionId() &&
+	if (key->command != snapshot->curcid ||
+		key->completed != snapshot_completed(snapshot) ||
+		key->xmin != snapshot->xmin || key->xmax != snapshot->xmax ||
+		key->xcnt != snapshot->xcnt || key->subxcnt != snapshot->subxcnt)
+		return false;
+
+	/*
+	 * Whenever a transaction or subtransaction that wrote something ends, new
+	 * snapshots have a higher count.  Only where snapshots are not taken anew,
+	 * or come from elsewhere, there is more to ask.
+	 */
+	if (likely(key->completed != 0 && !IsolationUsesXactSnapshot()))
+		return true;
+	return key->subtransaction == GetCurrentSubTransactionId() &&
 		key->started == GetCurrentStatementStartTimestamp();
 }
 
