@@ -1241,12 +1241,6 @@ LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
 COMMENT ON FUNCTION leadscore._evaluate_row(text, record) IS
 'Internal: evaluate of a lead given as a row, which the planner leaves alone.';
 
-CREATE FUNCTION leadscore._columns_fit(model text, relation oid, columns int2[]) RETURNS boolean
-AS 'MODULE_PATHNAME', 'leadscore_columns_fit'
-LANGUAGE C STABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION leadscore._columns_fit(text, oid, int2[]) IS
-'Internal: do these columns of the source suffice for the rules as they are now?';
-
 CREATE FUNCTION leadscore.explain(model text, lead record,
 	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
 	OUT points numeric, OUT occurrences bigint, OUT decayed numeric, OUT counted numeric, OUT note text)

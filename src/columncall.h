@@ -9,7 +9,8 @@
  * 'relation' and 'columns' are constants: the model's source, and which of
  * its columns follow as arguments, in ascending order.  'ctid' and 'tableoid'
  * say where the row is stored, in case that the rules turn out to read other
- * columns; a NULL ctid means that there is no row.
+ * columns; a NULL ctid means that there is no row, an invalid one that it is
+ * not stored, in which case the call gives NULL if it would have to look.
  *
  *-------------------------------------------------------------------------
  */

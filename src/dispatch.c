@@ -167,9 +167,19 @@ typedef struct RangeTable
 	Oid			collation;
 	FmgrInfo	compare;		/* for KEY_GENERIC */
 	List	   *rules;			/* of RangeRule, until finished */
+	bool		by_reference;	/* values may have to be detoasted */
 	int			nbounds;
 	Bound	   *bounds;			/* sorted, distinct */
-	int64	   *integers;		/* values of the bounds, for KEY_INTEGER */
+
+	/*
+	 * For KEY_INTEGER: the values of the bounds, all of which lie before their
+	 * value; and an index into them by the higher bits, so that finding one
+	 * takes a step or two however many there are.
+	 */
+	int64	   *integers;
+	int			shift;
+	uint64		nbuckets;
+	int32	   *buckets;		/* number of bounds below each bucket */
 	bool		exclusive;		/* no value is in two intervals */
 	Posting    *heads;			/* rules of each node */
 	int32	   *up;				/* nearest node at or above that has rules */
@@ -591,23 +601,40 @@ find_range_table(Dispatch *dispatch, Probe *probe, const Handle *handle)
 												  TYPECACHE_CMP_PROC);
 
 		fmgr_info_cxt(entry->cmp_proc, &table->compare, dispatch->context);
+		table->by_reference = entry->typlen == -1;
 	}
 	table->next = probe->range;
 	probe->range = table;
 	return table;
 }
 
-static void
+/*
+ * Set one bound of a range; false if nothing lies beyond it.
+ *
+ * There is no integer between v and v + 1, so for integers what lies after v
+ * lies before v + 1, and adjacent intervals share a bound.
+ */
+static bool
 set_range_bound(RangeTable *table, Bound *bound, Const *value, bool after)
 {
 	bound->after = after;
 	if (table->kind == KEY_INTEGER)
+	{
 		bound->integer = read_integer(value->constvalue,
 									  reads_as_integer(value->consttype) ?
 									  value->consttype : table->type);
+		if (after)
+		{
+			if (bound->integer == PG_INT64_MAX)
+				return false;
+			bound->integer++;
+			bound->after = false;
+		}
+	}
 	else
 		bound->datum = datumCopy(value->constvalue, value->constbyval,
 								 value->constlen);
+	return true;
 }
 
 /*
@@ -637,13 +664,14 @@ hang_rule(Dispatch *dispatch, int32 rule, const Handle *handle)
 
 				range->rule = rule;
 				range->has_low = handle->low != NULL;
-				if (handle->low)
-					set_range_bound(table, &range->low, handle->low,
-									handle->low_excluded);
-				range->has_high = handle->high != NULL;
+				if (handle->low &&
+					!set_range_bound(table, &range->low, handle->low,
+									 handle->low_excluded))
+					break;		/* an empty range */
 				if (handle->high)
-					set_range_bound(table, &range->high, handle->high,
-									!handle->high_excluded);
+					range->has_high = set_range_bound(table, &range->high,
+													  handle->high,
+													  !handle->high_excluded);
 				table->rules = lappend(table->rules, range);
 				break;
 			}
@@ -743,6 +771,36 @@ find_bound(RangeTable *table, const Bound *bound)
 }
 
 /*
+ * Put the bounds of a range table of integers into buckets, by the higher bits
+ * of their distance from the lowest: two or more buckets for a bound.
+ */
+static void
+index_integers(RangeTable *table)
+{
+	uint64		width;
+	int			bound = 0;
+
+	table->integers = palloc(sizeof(int64) * table->nbounds);
+	for (int i = 0; i < table->nbounds; i++)
+		table->integers[i] = table->bounds[i].integer;
+
+	width = (uint64) table->integers[table->nbounds - 1] - (uint64) table->integers[0];
+	table->shift = 0;
+	while ((width >> table->shift) >= 4 * (uint64) table->nbounds)
+		table->shift++;
+	table->nbuckets = (width >> table->shift) + 1;
+	table->buckets = palloc(sizeof(int32) * (table->nbuckets + 1));
+	for (uint64 bucket = 0; bucket < table->nbuckets; bucket++)
+	{
+		while (bound < table->nbounds &&
+			   (((uint64) table->integers[bound] - (uint64) table->integers[0]) >> table->shift) < bucket)
+			bound++;
+		table->buckets[bucket] = bound;
+	}
+	table->buckets[table->nbuckets] = table->nbounds;
+}
+
+/*
  * Build the segment tree of a range table.
  *
  * Bound i separates segment i from segment i + 1; leaf nodes follow the inner
@@ -774,12 +832,8 @@ finish_range_table(Dispatch *dispatch, RangeTable *table)
 						   &table->bounds[i], table) != 0)
 			table->bounds[table->nbounds++] = table->bounds[i];
 	}
-	if (table->kind == KEY_INTEGER)
-	{
-		table->integers = palloc(sizeof(int64) * (table->nbounds + 1));
-		for (int i = 0; i < table->nbounds; i++)
-			table->integers[i] = table->bounds[i].integer;
-	}
+	if (table->kind == KEY_INTEGER && table->nbounds > 0)
+		index_integers(table);
 
 	nsegments = table->nbounds + 1;
 	table->heads = palloc(sizeof(Posting) * 2 * nsegments);
@@ -930,37 +984,43 @@ find_segment(const RangeTable *table, Datum value)
 	if (table->kind == KEY_INTEGER)
 	{
 		int64		integer = read_integer(value, table->type);
+		uint64		bucket;
 
+		if (high == 0 || integer < table->integers[0])
+			return 0;
+		bucket = ((uint64) integer - (uint64) table->integers[0]) >> table->shift;
+		if (bucket >= table->nbuckets)
+			return high;
+		low = table->buckets[bucket];
+		high = table->buckets[bucket + 1];
 		while (low < high)
 		{
 			int			middle = (low + high) / 2;
 
-			if (table->integers[middle] < integer)
+			if (table->integers[middle] <= integer)
 				low = middle + 1;
 			else
 				high = middle;
 		}
-		/* at most one bound is at the value itself and before it */
-		if (low < table->nbounds && table->integers[low] == integer &&
-			!table->bounds[low].after)
-			low++;
+		return low;
 	}
-	else
-	{
-		while (low < high)
-		{
-			int			middle = (low + high) / 2;
-			Bound	   *bound = &table->bounds[middle];
-			int			order;
 
-			order = DatumGetInt32(FunctionCall2Coll(unconstify(FmgrInfo *, &table->compare),
-													table->collation,
-													bound->datum, value));
-			if (order < 0 || (order == 0 && !bound->after))
-				low = middle + 1;
-			else
-				high = middle;
-		}
+	/* once here rather than in each comparison */
+	if (table->by_reference)
+		value = PointerGetDatum(PG_DETOAST_DATUM(value));
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		const Bound *bound = &table->bounds[middle];
+		int			order;
+
+		order = DatumGetInt32(FunctionCall2Coll(unconstify(FmgrInfo *, &table->compare),
+												table->collation,
+												bound->datum, value));
+		if (order < 0 || (order == 0 && !bound->after))
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return low;
 }

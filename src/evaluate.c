@@ -107,6 +107,58 @@ note_adjustment(Account *account, const char *kind, int32 factor, int axis,
 	adjustment->counted = after - before;
 }
 
+/*
+ * Clamp the axes, and add them up to the score.
+ */
+static inline void
+add_up(Rulebook *rulebook, Evaluation *result, Account *account)
+{
+	double		sum;
+
+	for (int axis = 0; axis < NUM_AXES; axis++)
+	{
+		double		clamped = clamp(result->axis[axis],
+									rulebook->axis_min[axis],
+									rulebook->axis_max[axis]);
+
+		note_adjustment(account, "clamp", -1, axis,
+						result->axis[axis], clamped);
+		result->axis[axis] = clamped;
+	}
+
+	sum = result->axis[AXIS_FIT] + result->axis[AXIS_ENGAGEMENT];
+	result->raw = clamp(sum, rulebook->score_min, rulebook->score_max);
+	note_adjustment(account, "clamp", -1, -1, sum, result->raw);
+}
+
+/*
+ * The same as evaluate_row, for rulebooks in which the outcome of every chain
+ * is known: no rule to be tested, no factor to be added up.
+ */
+static inline void
+evaluate_directly(Rulebook *rulebook, Evaluation *result)
+{
+	double		fit = 0;
+	double		engagement = 0;
+	bool		disqualified = false;
+	int			nheads;
+
+	nheads = dispatch_lookup(rulebook->dispatch, rulebook->slot,
+							 rulebook->econtext, rulebook->heads);
+	for (int i = 0; i < nheads; i++)
+	{
+		const Outcome *outcome = &rulebook->outcomes[rulebook->heads[i]];
+
+		fit += outcome->points[AXIS_FIT];
+		engagement += outcome->points[AXIS_ENGAGEMENT];
+		disqualified |= outcome->disqualifies;
+	}
+	result->axis[AXIS_FIT] = fit;
+	result->axis[AXIS_ENGAGEMENT] = engagement;
+	result->disqualified = disqualified;
+	add_up(rulebook, result, NULL);
+}
+
 static void
 evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
 {
@@ -215,23 +267,7 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
 		}
 	}
 
-	for (int axis = 0; axis < NUM_AXES; axis++)
-	{
-		double		clamped = clamp(result->axis[axis],
-									rulebook->axis_min[axis],
-									rulebook->axis_max[axis]);
-
-		note_adjustment(account, "clamp", -1, axis,
-						result->axis[axis], clamped);
-		result->axis[axis] = clamped;
-	}
-
-	{
-		double		sum = result->axis[AXIS_FIT] + result->axis[AXIS_ENGAGEMENT];
-
-		result->raw = clamp(sum, rulebook->score_min, rulebook->score_max);
-		note_adjustment(account, "clamp", -1, -1, sum, result->raw);
-	}
+	add_up(rulebook, result, account);
 }
 
 /*
@@ -257,6 +293,12 @@ evaluate(Rulebook *rulebook, Evaluation *result, Account *account)
 	}
 
 	/* the usual case: nothing to set up, nothing to set right */
+	if (likely(rulebook->all_direct && account == NULL &&
+			   !rulebook->uses_settings && !rulebook->calls_user_code))
+	{
+		evaluate_directly(rulebook, result);
+		return;
+	}
 	if (likely(!rulebook->uses_settings && !rulebook->calls_user_code))
 	{
 		evaluate_row(rulebook, result, account);

@@ -13,7 +13,7 @@
  * anew when the table leadscore.model is invalidated, which every change of
  * rules does; the column call checks at run time that its columns suffice; and
  * if they do not, it reads the row itself, or, where there is no stored row,
- * a CASE evaluates the whole-row call instead.
+ * gives NULL, for which a COALESCE evaluates the whole-row call instead.
  *
  *-------------------------------------------------------------------------
  */
@@ -71,14 +71,6 @@ row_function(const char *name)
 	static const Oid types[] = {TEXTOID, RECORDOID};
 
 	return own_function(psprintf("_%s_row", name), lengthof(types), types);
-}
-
-static Oid
-fit_function(void)
-{
-	static const Oid types[] = {TEXTOID, OIDOID, INT2ARRAYOID};
-
-	return own_function("_columns_fit", lengthof(types), types);
 }
 
 static Const *
@@ -261,11 +253,9 @@ simplify_row_constructor(const FuncExpr *call, const char *name,
 {
 	Oid			column_call = column_function(name);
 	Oid			row_call = row_function(name);
-	Oid			fit_call = fit_function();
 	Node	   *model = (Node *) linitial(call->args);
 	ItemPointer nowhere = palloc0(sizeof(ItemPointerData));
-	CaseExpr   *choice;
-	CaseWhen   *when;
+	CoalesceExpr *choice;
 	List	   *args;
 
 	if (row->row_typeid != rulebook->rowtype && row->row_typeid != RECORDOID)
@@ -274,7 +264,7 @@ simplify_row_constructor(const FuncExpr *call, const char *name,
 	if (contain_volatile_functions((Node *) row) ||
 		contain_subplans((Node *) row))
 		return NULL;
-	if (!OidIsValid(column_call) || !OidIsValid(row_call) || !OidIsValid(fit_call))
+	if (!OidIsValid(column_call) || !OidIsValid(row_call))
 		return NULL;
 
 	args = list_make5(copyObject(model),
@@ -292,22 +282,14 @@ simplify_row_constructor(const FuncExpr *call, const char *name,
 		args = lappend(args, copyObject(element));
 	}
 
-	when = makeNode(CaseWhen);
-	when->expr = (Expr *) makeFuncExpr(fit_call, BOOLOID,
-									   list_make3(copyObject(model),
-												  oid_const(rulebook->source),
-												  columns_const(rulebook)),
-									   InvalidOid, InvalidOid,
-									   COLUMN_CALL_FORMAT);
-	when->result = make_call(call, column_call, args);
-	when->location = -1;
-	choice = makeNode(CaseExpr);
-	choice->casetype = call->funcresulttype;
-	choice->casecollid = call->funccollid;
-	choice->args = list_make1(when);
-	choice->defresult = make_call(call, row_call,
-								  list_make2(copyObject(model),
-											 copyObject(unconstify(RowExpr *, row))));
+	/* a row constructor is no NULL record, so NULL can only mean a misfit */
+	choice = makeNode(CoalesceExpr);
+	choice->coalescetype = call->funcresulttype;
+	choice->coalescecollid = call->funccollid;
+	choice->args = list_make2(make_call(call, column_call, args),
+							  make_call(call, row_call,
+										list_make2(copyObject(model),
+												   copyObject(unconstify(RowExpr *, row)))));
 	choice->location = -1;
 	return (Node *) choice;
 }

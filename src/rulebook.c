@@ -761,6 +761,7 @@ typedef struct OutcomeBuild
 {
 	Rulebook   *rulebook;
 	int		   *groups;			/* of each factor: where its rules hang */
+	int			walked;			/* chains without an outcome */
 } OutcomeBuild;
 
 /*
@@ -799,6 +800,7 @@ set_outcome(void *arg, Posting head, int group)
 
 	memset(outcome, 0, sizeof(Outcome));
 	outcome->rest = head;
+	build->walked++;
 	for (Posting posting = head; posting != NO_POSTING; posting = cells[posting].next)
 	{
 		if (build->groups[rulebook->rules[cells[posting].rule].factor] < 0 ||
@@ -807,6 +809,7 @@ set_outcome(void *arg, Posting head, int group)
 	}
 
 	outcome->rest = NO_POSTING;
+	build->walked--;
 	for (Posting posting = head; posting != NO_POSTING; posting = cells[posting].next)
 	{
 		const Rule *rule = &rulebook->rules[cells[posting].rule];
@@ -855,7 +858,9 @@ build_outcomes(Rulebook *rulebook)
 
 	rulebook->outcomes = palloc(sizeof(Outcome) *
 								(dispatch_ncells(rulebook->dispatch) + 1));
+	build.walked = 0;
 	dispatch_visit_chains(rulebook->dispatch, set_outcome, &build);
+	rulebook->all_direct = build.walked == 0 && rulebook->nforced == 0;
 	pfree(build.groups);
 }
 

@@ -127,6 +127,7 @@ typedef struct Rulebook
 	bool		calls_user_code;
 	Dispatch   *dispatch;
 	Outcome    *outcomes;		/* by head of chain */
+	bool		all_direct;		/* no chain ever needs to be walked */
 
 	/* what an evaluation works on */
 	TupleTableSlot *slot;		/* a row of the source */

@@ -488,8 +488,8 @@ load_stored_row(FunctionCallInfo fcinfo, CallState *state)
 	AttrNumber *map = palloc(sizeof(AttrNumber) * (rulebook->ncolumns + 1));
 	TupleTableSlot *row;
 
-	/* the planner makes sure of both */
-	if (rel->rd_tableam == NULL || !ItemPointerIsValid(tid))
+	/* the planner makes sure of it */
+	if (rel->rd_tableam == NULL)
 		elog(ERROR, "row to be scored is not stored in \"%s\"",
 			 RelationGetRelationName(rel));
 	row = table_slot_create(rel, NULL);
@@ -518,7 +518,8 @@ load_stored_row(FunctionCallInfo fcinfo, CallState *state)
 /*
  * Get the call's columns into the slot of its rulebook.
  *
- * NULL if there is no row at all: an outer join found no partner.
+ * NULL if there is no row at all: an outer join found no partner.  NULL also
+ * if the columns do not suffice and the row is not stored anywhere.
  */
 static CallState *
 load_columns(FunctionCallInfo fcinfo)
@@ -535,6 +536,9 @@ load_columns(FunctionCallInfo fcinfo)
 		map_columns(fcinfo, state);
 	if (unlikely(!state->fits))
 	{
+		/* not stored anywhere: the planner has provided for NULL */
+		if (!ItemPointerIsValid((ItemPointer) PG_GETARG_POINTER(COLUMN_CALL_CTID)))
+			return NULL;
 		load_stored_row(fcinfo, state);
 		return state;
 	}
@@ -548,35 +552,6 @@ load_columns(FunctionCallInfo fcinfo)
 		slot->tts_isnull[to] = fcinfo->args[COLUMN_CALL_FIRST + i].isnull;
 	}
 	return state;
-}
-
-/*
- * Would a column call with these columns do?  Guards those that could not
- * fall back on a stored row.
- */
-PG_FUNCTION_INFO_V1(leadscore_columns_fit);
-Datum
-leadscore_columns_fit(PG_FUNCTION_ARGS)
-{
-	CallState  *state;
-
-	if (unlikely(fcinfo->flinfo->fn_extra == NULL))
-		require_column_call(fcinfo);
-	state = get_call_state(fcinfo);
-	if (unlikely(state->mapped != state->rulebook))
-	{
-		int			ncolumns;
-		AttrNumber *columns = read_column_list(PG_GETARG_ARRAYTYPE_P(COLUMN_CALL_COLUMNS),
-											   &ncolumns);
-
-		state->fits = columns_fit(state->rulebook,
-								  PG_GETARG_OID(COLUMN_CALL_RELATION),
-								  ncolumns, columns);
-		if (!state->fits)
-			ask_for_replan(state);
-		state->mapped = state->rulebook;
-	}
-	PG_RETURN_BOOL(state->fits);
 }
 
 
