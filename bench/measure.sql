@@ -306,7 +306,7 @@ DECLARE
 	w integer;
 BEGIN
 	SELECT * INTO o FROM bench.option;
-	n := o.rows / 10;
+	n := o.rows / 5;
 	CREATE UNLOGGED TABLE bench.lead_short (LIKE bench.lead INCLUDING INDEXES);
 	CREATE UNLOGGED TABLE bench.lead_toast (LIKE bench.lead INCLUDING INDEXES, notes text);
 	CREATE UNLOGGED TABLE bench.lead_toast_amid (

@@ -515,4 +515,25 @@ SELECT id, leadscore.score('t1_guarded', g) FROM guarded g WHERE id = 3;
 SELECT id, leadscore._score_row('t1_guarded', g) FROM guarded g WHERE id = 3;
 DELETE FROM model WHERE name = 't1_guarded';
 
+--
+-- Many intervals over the same values, so that they need a tree: open on
+-- either side, nested, adjacent and empty, for integers and for numerics
+--
+CREATE TABLE nested (id int PRIMARY KEY, i int, n numeric);
+INSERT INTO nested SELECT k, CASE WHEN k % 97 <> 0 THEN (k * 37) % 260 - 30 END, ((k * 53) % 2600 - 300) / 10.0
+FROM generate_series(1, 400) k;
+INSERT INTO model (name, target) VALUES ('t1_nested', 'nested');
+INSERT INTO factor (model, name, axis, combine) VALUES ('t1_nested', 'f', 'fit', 'sum');
+INSERT INTO rule (model, factor, condition, points)
+SELECT 't1_nested', 'f', c, 1
+FROM generate_series(0, 199) k,
+	 LATERAL unnest(ARRAY[format('i > %s', k), format('i <= %s', k), format('i BETWEEN %s AND %s', k / 3, k), format('i > %s AND i < %s', k, k),
+						  format('n >= %s.5', k), format('n < %s', k), format('n > %s AND n <= %s', k - 10, k + 0.5), format('n BETWEEN %s AND %s', k, k - 1)]) c;
+SELECT format('SELECT count(*) AS leads, sum(score) AS points, count(*) FILTER (WHERE score <> expected OR score <> row_score) AS wrong FROM (
+	SELECT leadscore.score(''t1_nested'', l), leadscore._score_row(''t1_nested'', l) AS row_score, %s AS expected FROM nested l) s',
+	string_agg(format('coalesce((%s)::int, 0)', condition), ' + ')) AS query
+FROM rule WHERE model = 't1_nested' \gset
+:query;
+DELETE FROM model WHERE name = 't1_nested';
+
 DROP SCHEMA t1_dispatch CASCADE;

@@ -152,12 +152,18 @@ typedef struct RangeRule
 	bool		has_high;
 	Bound		low;
 	Bound		high;
+	int			first;			/* segments covered: from first to end - 1 */
+	int			end;
 } RangeRule;
 
+/* Up to how many intervals may cover a segment, on the average, without a tree. */
+#define MAX_FLAT_COVER 8
+
 /*
- * The bounds of all intervals cut the values into segments; a segment tree
- * over them holds each interval in O(log n) nodes, and the nodes above a
- * segment hold all intervals that cover it.
+ * The bounds of all intervals cut the values into segments.  Where few
+ * intervals overlap, each segment has the chain of those that cover it.  Else
+ * a segment tree over them holds each interval in O(log n) nodes, and the
+ * nodes above a segment hold all intervals that cover it.
  */
 typedef struct RangeTable
 {
@@ -180,8 +186,8 @@ typedef struct RangeTable
 	int			shift;
 	uint64		nbuckets;
 	int32	   *buckets;		/* number of bounds below each bucket */
-	bool		exclusive;		/* no value is in two intervals */
-	Posting    *heads;			/* rules of each node */
+	bool		flat;			/* a chain for each segment, no tree */
+	Posting    *heads;			/* rules of each segment, or of each node */
 	int32	   *up;				/* nearest node at or above that has rules */
 } RangeTable;
 
@@ -801,16 +807,18 @@ index_integers(RangeTable *table)
 }
 
 /*
- * Build the segment tree of a range table.
+ * Cut the values of a range table into segments, and find out which rules
+ * cover each of them.
  *
- * Bound i separates segment i from segment i + 1; leaf nodes follow the inner
- * ones, and the parent of node n is n / 2.
+ * Bound i separates segment i from segment i + 1.  In the tree leaf nodes follow
+ * the inner ones, and the parent of node n is n / 2.
  */
 static void
 finish_range_table(Dispatch *dispatch, RangeTable *table)
 {
 	int			nsegments;
 	int			nbounds = 0;
+	uint64		covered = 0;
 	ListCell   *lc;
 
 	table->bounds = palloc(sizeof(Bound) * 2 * (list_length(table->rules) + 1));
@@ -836,42 +844,62 @@ finish_range_table(Dispatch *dispatch, RangeTable *table)
 		index_integers(table);
 
 	nsegments = table->nbounds + 1;
-	table->heads = palloc(sizeof(Posting) * 2 * nsegments);
-	table->up = palloc0(sizeof(int32) * 2 * nsegments);
-	for (int i = 0; i < 2 * nsegments; i++)
-		table->heads[i] = NO_POSTING;
-
 	foreach(lc, table->rules)
 	{
 		RangeRule  *range = (RangeRule *) lfirst(lc);
-		int			left = range->has_low ? find_bound(table, &range->low) + 1 : 0;
-		int			right = range->has_high ? find_bound(table, &range->high) + 1 : nsegments;
 
+		range->first = range->has_low ? find_bound(table, &range->low) + 1 : 0;
+		range->end = range->has_high ? find_bound(table, &range->high) + 1 : nsegments;
 		/* an empty range has its bounds the wrong way round */
-		if (left >= right)
-			continue;
-		for (left += nsegments, right += nsegments; left < right;
-			 left /= 2, right /= 2)
-		{
-			if (left & 1)
-				post(dispatch, &table->heads[left++], range->rule);
-			if (right & 1)
-				post(dispatch, &table->heads[--right], range->rule);
-		}
+		if (range->first < range->end)
+			covered += range->end - range->first;
+		else
+			range->end = range->first;
 	}
-	table->exclusive = true;
-	for (int i = 1; i < 2 * nsegments; i++)
+
+	table->flat = covered <= MAX_FLAT_COVER * ((uint64) nsegments + 8);
+	if (table->flat)
 	{
-		table->up[i] = table->heads[i] != NO_POSTING ? i : table->up[i / 2];
-		if (table->heads[i] != NO_POSTING && table->up[i / 2] != 0)
-			table->exclusive = false;
+		table->heads = palloc(sizeof(Posting) * nsegments);
+		for (int i = 0; i < nsegments; i++)
+			table->heads[i] = NO_POSTING;
+		foreach(lc, table->rules)
+		{
+			RangeRule  *range = (RangeRule *) lfirst(lc);
+
+			for (int i = range->first; i < range->end; i++)
+				post(dispatch, &table->heads[i], range->rule);
+		}
+		dispatch->max_heads++;
+	}
+	else
+	{
+		table->heads = palloc(sizeof(Posting) * 2 * nsegments);
+		table->up = palloc0(sizeof(int32) * 2 * nsegments);
+		for (int i = 0; i < 2 * nsegments; i++)
+			table->heads[i] = NO_POSTING;
+		foreach(lc, table->rules)
+		{
+			RangeRule  *range = (RangeRule *) lfirst(lc);
+			int			left = range->first + nsegments;
+			int			right = range->end + nsegments;
+
+			for (; left < right; left /= 2, right /= 2)
+			{
+				if (left & 1)
+					post(dispatch, &table->heads[left++], range->rule);
+				if (right & 1)
+					post(dispatch, &table->heads[--right], range->rule);
+			}
+		}
+		for (int i = 1; i < 2 * nsegments; i++)
+			table->up[i] = table->heads[i] != NO_POSTING ? i : table->up[i / 2];
+		/* one chain for each node from a leaf to the root */
+		for (int n = 2 * nsegments; n > 0; n /= 2)
+			dispatch->max_heads++;
 	}
 	list_free_deep(table->rules);
 	table->rules = NIL;
-
-	/* one chain for each node from a leaf to the root */
-	for (int n = 2 * nsegments; n > 0; n /= 2)
-		dispatch->max_heads++;
 }
 
 /*
@@ -1102,10 +1130,17 @@ dispatch_lookup(const Dispatch *dispatch, TupleTableSlot *slot,
 			case LOOKUP_RANGE:
 				{
 					const RangeTable *range = lookup->range;
-					int			node = find_segment(range, value) + range->nbounds + 1;
+					int			segment = find_segment(range, value);
 
-					for (node = range->up[node]; node != 0; node = range->up[node / 2])
-						heads[n++] = range->heads[node];
+					if (range->flat)
+						head = range->heads[segment];
+					else
+					{
+						int			node = range->up[segment + range->nbounds + 1];
+
+						for (; node != 0; node = range->up[node / 2])
+							heads[n++] = range->heads[node];
+					}
 					break;
 				}
 			case LOOKUP_BOOLEAN:
@@ -1179,10 +1214,12 @@ dispatch_visit_chains(const Dispatch *dispatch,
 		}
 		for (RangeTable *range = probe->range; range; range = range->next)
 		{
-			for (int node = 1; node < 2 * (range->nbounds + 1); node++)
+			int			nheads = (range->flat ? 1 : 2) * (range->nbounds + 1);
+
+			for (int i_head = 0; i_head < nheads; i_head++)
 			{
-				if (range->heads[node] != NO_POSTING)
-					visit(arg, range->heads[node], range->exclusive ? group : -1);
+				if (range->heads[i_head] != NO_POSTING)
+					visit(arg, range->heads[i_head], range->flat ? group : -1);
 			}
 			group++;
 		}
