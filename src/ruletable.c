@@ -575,12 +575,33 @@ raise_version(const char *model, bool increment)
 	Oid			save_userid;
 	int			save_sec_context;
 	int			nestlevel;
-	int			result;
-	const char *version;
+	Oid			type = TEXTOID;
+	Datum		value = model ? CStringGetTextDatum(model) : (Datum) 0;
+	char		null = model ? ' ' : 'n';
+	const char *update;
 
 	require_own_triggers(rel);
 	table_close(rel, AccessShareLock);
-	version = increment && !is_restoring() ? "version + 1" : "version";
+
+	/*
+	 * A restore comes with its versions, and its processes must not wait for
+	 * each other.  All models are locked in one order, against deadlocks.
+	 */
+	if (is_restoring())
+		update = "UPDATE leadscore.model SET version = version WHERE name IN "
+			"(SELECT m.name FROM leadscore.model m WHERE m.name = coalesce($1, m.name) "
+			"FOR NO KEY UPDATE SKIP LOCKED)";
+	else if (model != NULL)
+		update = increment ?
+			"UPDATE leadscore.model SET version = version + 1 WHERE name = $1" :
+			"UPDATE leadscore.model SET version = version WHERE name = $1";
+	else
+		update = increment ?
+			"UPDATE leadscore.model SET version = version + 1 WHERE name IN "
+			"(SELECT m.name FROM leadscore.model m WHERE $1 IS NULL ORDER BY m.name FOR NO KEY UPDATE)" :
+			"UPDATE leadscore.model SET version = version WHERE name IN "
+			"(SELECT m.name FROM leadscore.model m WHERE $1 IS NULL ORDER BY m.name FOR NO KEY UPDATE)";
+
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
 	SetUserIdAndSecContext(owner, save_sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
@@ -591,20 +612,8 @@ raise_version(const char *model, bool increment)
 							 GUC_ACTION_SAVE, true, 0, false);
 
 	SPI_connect();
-	if (model != NULL)
-	{
-		Oid			type = TEXTOID;
-		Datum		value = CStringGetTextDatum(model);
-
-		result = SPI_execute_with_args(psprintf("UPDATE leadscore.model SET version = %s WHERE name = $1", version),
-									   1, &type, &value, NULL, false, 0);
-	}
-	else
-		result = SPI_execute(psprintf("UPDATE leadscore.model SET version = %s", version),
-							 false, 0);
-	if (result != SPI_OK_UPDATE)
-		elog(ERROR, "could not raise the version of a scoring model: %s",
-			 SPI_result_code_string(result));
+	if (SPI_execute_with_args(update, 1, &type, &value, &null, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not raise the version of a scoring model");
 	SPI_finish();
 
 	AtEOXact_GUC(false, nestlevel);
