@@ -1134,10 +1134,10 @@ SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.score(text, record) IS
 'Score of a lead: fit plus engagement, within the range of the model, rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
 
-CREATE FUNCTION leadscore._score_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS integer
+CREATE FUNCTION leadscore._score_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_score_columns'
 LANGUAGE C STABLE PARALLEL SAFE COST 20;
-COMMENT ON FUNCTION leadscore._score_columns(text, oid, int2[], tid, oid, "any") IS
+COMMENT ON FUNCTION leadscore._score_columns(text, oid, int2[], tid, oid, int2[], "any") IS
 'Internal: score of a lead given by the columns that the rules read; the planner calls it.';
 
 CREATE FUNCTION leadscore._score_row(model text, lead record) RETURNS integer
@@ -1153,10 +1153,10 @@ SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.fit(text, record) IS
 'Total of the fit axis: who the lead is.  Rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
 
-CREATE FUNCTION leadscore._fit_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS integer
+CREATE FUNCTION leadscore._fit_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_fit_columns'
 LANGUAGE C STABLE PARALLEL SAFE COST 20;
-COMMENT ON FUNCTION leadscore._fit_columns(text, oid, int2[], tid, oid, "any") IS
+COMMENT ON FUNCTION leadscore._fit_columns(text, oid, int2[], tid, oid, int2[], "any") IS
 'Internal: fit of a lead given by the columns that the rules read; the planner calls it.';
 
 CREATE FUNCTION leadscore._fit_row(model text, lead record) RETURNS integer
@@ -1172,10 +1172,10 @@ SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.temperature(text, record) IS
 'Temperature of a lead: cold, warm or hot by its score, cold if disqualified.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
 
-CREATE FUNCTION leadscore._temperature_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS leadscore.temperature
+CREATE FUNCTION leadscore._temperature_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS leadscore.temperature
 AS 'MODULE_PATHNAME', 'leadscore_temperature_columns'
 LANGUAGE C STABLE PARALLEL SAFE COST 20;
-COMMENT ON FUNCTION leadscore._temperature_columns(text, oid, int2[], tid, oid, "any") IS
+COMMENT ON FUNCTION leadscore._temperature_columns(text, oid, int2[], tid, oid, int2[], "any") IS
 'Internal: temperature of a lead given by the columns that the rules read; the planner calls it.';
 
 CREATE FUNCTION leadscore._temperature_row(model text, lead record) RETURNS leadscore.temperature
@@ -1191,10 +1191,10 @@ SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.grade(text, record) IS
 'Grade of a lead: letter of the fit axis, and digit of the engagement axis if the model has factors on it.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
 
-CREATE FUNCTION leadscore._grade_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS text
+CREATE FUNCTION leadscore._grade_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS text
 AS 'MODULE_PATHNAME', 'leadscore_grade_columns'
 LANGUAGE C STABLE PARALLEL SAFE COST 20;
-COMMENT ON FUNCTION leadscore._grade_columns(text, oid, int2[], tid, oid, "any") IS
+COMMENT ON FUNCTION leadscore._grade_columns(text, oid, int2[], tid, oid, int2[], "any") IS
 'Internal: grade of a lead given by the columns that the rules read; the planner calls it.';
 
 CREATE FUNCTION leadscore._grade_row(model text, lead record) RETURNS text
@@ -1210,10 +1210,10 @@ SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.disqualified(text, record) IS
 'Does a disqualifying rule match?  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
 
-CREATE FUNCTION leadscore._disqualified_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS boolean
+CREATE FUNCTION leadscore._disqualified_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_disqualified_columns'
 LANGUAGE C STABLE PARALLEL SAFE COST 20;
-COMMENT ON FUNCTION leadscore._disqualified_columns(text, oid, int2[], tid, oid, "any") IS
+COMMENT ON FUNCTION leadscore._disqualified_columns(text, oid, int2[], tid, oid, int2[], "any") IS
 'Internal: disqualified of a lead given by the columns that the rules read; the planner calls it.';
 
 CREATE FUNCTION leadscore._disqualified_row(model text, lead record) RETURNS boolean
@@ -1229,10 +1229,10 @@ SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.evaluate(text, record) IS
 'All results for a lead in one go, and the version of the model they come from.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
 
-CREATE FUNCTION leadscore._evaluate_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, VARIADIC "any") RETURNS leadscore.evaluation
+CREATE FUNCTION leadscore._evaluate_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS leadscore.evaluation
 AS 'MODULE_PATHNAME', 'leadscore_evaluate_columns'
 LANGUAGE C STABLE PARALLEL SAFE COST 20;
-COMMENT ON FUNCTION leadscore._evaluate_columns(text, oid, int2[], tid, oid, "any") IS
+COMMENT ON FUNCTION leadscore._evaluate_columns(text, oid, int2[], tid, oid, int2[], "any") IS
 'Internal: evaluate of a lead given by the columns that the rules read; the planner calls it.';
 
 CREATE FUNCTION leadscore._evaluate_row(model text, lead record) RETURNS leadscore.evaluation

@@ -446,7 +446,7 @@ SELECT condition, search_path FROM leadscore.rule WHERE model = 'cond';
 -- a writer need not see the leads, and does not see them by way of rules
 SELECT name FROM cond.lead;
 SELECT leadscore.score('cond', l) FROM cond.lead l;
-SELECT leadscore._score_columns('cond', 1, '{}', '(0,1)', 1, 1);
+SELECT leadscore._score_columns('cond', 1, '{}', '(0,1)', 1, NULL, 1);
 
 -- only superusers say which functions may be called, whatever the grants
 \set SHOW_CONTEXT never

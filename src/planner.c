@@ -60,7 +60,7 @@ own_function(const char *name, int nargs, const Oid *types)
 static Oid
 column_function(const char *name)
 {
-	static const Oid types[] = {TEXTOID, OIDOID, INT2ARRAYOID, TIDOID, OIDOID, ANYOID};
+	static const Oid types[] = {TEXTOID, OIDOID, INT2ARRAYOID, TIDOID, OIDOID, INT2ARRAYOID, ANYOID};
 
 	return own_function(psprintf("_%s_columns", name), lengthof(types), types);
 }
@@ -81,17 +81,17 @@ oid_const(Oid value)
 }
 
 /*
- * The columns that the rules read, as a constant.
+ * A list of column numbers, as a constant.
  */
 static Const *
-columns_const(const Rulebook *rulebook)
+columns_const(const AttrNumber *columns, int ncolumns)
 {
-	Datum	   *values = palloc(sizeof(Datum) * (rulebook->ncolumns + 1));
+	Datum	   *values = palloc(sizeof(Datum) * (ncolumns + 1));
 	ArrayType  *array;
 
-	for (int i = 0; i < rulebook->ncolumns; i++)
-		values[i] = Int16GetDatum(rulebook->columns[i]);
-	array = construct_array(values, rulebook->ncolumns, INT2OID,
+	for (int i = 0; i < ncolumns; i++)
+		values[i] = Int16GetDatum(columns[i]);
+	array = construct_array(values, ncolumns, INT2OID,
 							sizeof(int16), true, TYPALIGN_SHORT);
 	return makeConst(INT2ARRAYOID, -1, InvalidOid, -1,
 					 PointerGetDatum(array), false, false);
@@ -191,13 +191,14 @@ simplify_whole_row(PlannerInfo *root, const FuncExpr *call, const char *name,
 
 	args = list_make5(copyObject(linitial(call->args)),
 					  oid_const(rulebook->source),
-					  columns_const(rulebook),
+					  columns_const(rulebook->columns, rulebook->ncolumns),
 					  column_var(var, SelfItemPointerAttributeNumber,
 								 TIDOID, -1, InvalidOid),
 					  has_subclass(rte->relid) ?
 					  (Node *) column_var(var, TableOidAttributeNumber,
 										  OIDOID, -1, InvalidOid) :
 					  (Node *) oid_const(rte->relid));
+	args = lappend(args, makeNullConst(INT2ARRAYOID, -1, InvalidOid));
 	for (int i = 0; i < rulebook->ncolumns; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(rulebook->tupdesc,
@@ -245,11 +246,53 @@ row_element(const RowExpr *row, const Rulebook *rulebook, AttrNumber attno)
 }
 
 /*
+ * If a row constructor is a simple view's, all its elements being columns of
+ * one table, then the row can be read again from that table: returns one of
+ * its variables, and which column each element is.
+ */
+static const Var *
+find_stored_row(PlannerInfo *root, const RowExpr *row, AttrNumber **stored)
+{
+	const Var  *first = NULL;
+	RangeTblEntry *rte;
+	ListCell   *lc;
+	int			n = 0;
+
+	if (root->parse->groupingSets != NIL)
+		return NULL;
+	*stored = palloc0(sizeof(AttrNumber) * (list_length(row->args) + 1));
+	foreach(lc, row->args)
+	{
+		const Var  *var = (const Var *) lfirst(lc);
+
+		/* where the view's column was dropped, there is a constant */
+		n++;
+		if (IsA(var, Const))
+			continue;
+		if (!IsA(var, Var) || var->varlevelsup != 0 || var->varattno <= 0 ||
+			!var_is_current_row(var) || is_unstored_row(root, var) ||
+			(first != NULL && var->varno != first->varno))
+			return NULL;
+		(*stored)[n - 1] = var->varattno;
+		if (first == NULL)
+			first = var;
+	}
+	if (first == NULL || first->varno > list_length(root->parse->rtable))
+		return NULL;
+	rte = rt_fetch(first->varno, root->parse->rtable);
+	if (rte->rtekind != RTE_RELATION || has_subclass(rte->relid) ||
+		(rte->relkind != RELKIND_RELATION && rte->relkind != RELKIND_MATVIEW))
+		return NULL;
+	return first;
+}
+
+/*
  * score(model, ROW(...)), which is what the whole row of a view becomes
  */
 static Node *
-simplify_row_constructor(const FuncExpr *call, const char *name,
-						 const Rulebook *rulebook, const RowExpr *row)
+simplify_row_constructor(PlannerInfo *root, const FuncExpr *call,
+						 const char *name, const Rulebook *rulebook,
+						 const RowExpr *row)
 {
 	Oid			column_call = column_function(name);
 	Oid			row_call = row_function(name);
@@ -257,6 +300,8 @@ simplify_row_constructor(const FuncExpr *call, const char *name,
 	ItemPointer nowhere = palloc0(sizeof(ItemPointerData));
 	CoalesceExpr *choice;
 	List	   *args;
+	const Var  *var = NULL;
+	AttrNumber *stored;
 
 	if (row->row_typeid != rulebook->rowtype && row->row_typeid != RECORDOID)
 		return NULL;
@@ -267,12 +312,28 @@ simplify_row_constructor(const FuncExpr *call, const char *name,
 	if (!OidIsValid(column_call) || !OidIsValid(row_call))
 		return NULL;
 
-	args = list_make5(copyObject(model),
+	args = list_make3(copyObject(model),
 					  oid_const(rulebook->source),
-					  columns_const(rulebook),
-					  makeConst(TIDOID, -1, InvalidOid, sizeof(ItemPointerData),
-								PointerGetDatum(nowhere), false, false),
-					  oid_const(InvalidOid));
+					  columns_const(rulebook->columns, rulebook->ncolumns));
+	/* the columns of the view's own row type, by their numbers */
+	if (row->row_typeid == rulebook->rowtype &&
+		list_length(row->args) >= rulebook->tupdesc->natts)
+		var = find_stored_row(root, row, &stored);
+	if (var != NULL)
+	{
+		args = lappend(args, column_var(var, SelfItemPointerAttributeNumber,
+										TIDOID, -1, InvalidOid));
+		args = lappend(args, oid_const(rt_fetch(var->varno, root->parse->rtable)->relid));
+		args = lappend(args, columns_const(stored, list_length(row->args)));
+	}
+	else
+	{
+		args = lappend(args, makeConst(TIDOID, -1, InvalidOid,
+									   sizeof(ItemPointerData),
+									   PointerGetDatum(nowhere), false, false));
+		args = lappend(args, oid_const(InvalidOid));
+		args = lappend(args, makeNullConst(INT2ARRAYOID, -1, InvalidOid));
+	}
 	for (int i = 0; i < rulebook->ncolumns; i++)
 	{
 		Node	   *element = row_element(row, rulebook, rulebook->columns[i]);
@@ -281,6 +342,9 @@ simplify_row_constructor(const FuncExpr *call, const char *name,
 			return NULL;
 		args = lappend(args, copyObject(element));
 	}
+
+	if (var != NULL)
+		return (Node *) make_call(call, column_call, args);
 
 	/* a row constructor is no NULL record, so NULL can only mean a misfit */
 	choice = makeNode(CoalesceExpr);
@@ -324,7 +388,7 @@ simplify_call(PlannerInfo *root, const FuncExpr *call)
 		if (IsA(lead, Var))
 			result = simplify_whole_row(root, call, name, rulebook, (Var *) lead);
 		else
-			result = simplify_row_constructor(call, name, rulebook, (RowExpr *) lead);
+			result = simplify_row_constructor(root, call, name, rulebook, (RowExpr *) lead);
 	}
 	rulebook_release(rulebook);
 

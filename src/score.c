@@ -475,6 +475,29 @@ map_columns(FunctionCallInfo fcinfo, CallState *state)
 }
 
 /*
+ * Find the columns that the rules read in the stored row behind a simple view.
+ */
+static void
+map_by_list(const Rulebook *rulebook, TupleDesc desc, ArrayType *array,
+			AttrNumber *map)
+{
+	int			nstored;
+	AttrNumber *stored = read_column_list(array, &nstored);
+
+	for (int i = 0; i < rulebook->ncolumns; i++)
+	{
+		AttrNumber	attno = rulebook->columns[i];
+
+		map[i] = attno <= nstored ? stored[attno - 1] : 0;
+		if (map[i] <= 0 || map[i] > desc->natts ||
+			TupleDescAttr(desc, map[i] - 1)->atttypid !=
+			TupleDescAttr(rulebook->tupdesc, attno - 1)->atttypid)
+			elog(ERROR, "view of scoring model \"%s\" changed while it was read",
+				 rulebook->model);
+	}
+}
+
+/*
  * Read the row that a column call is about from its table.
  */
 static void
@@ -495,10 +518,18 @@ load_stored_row(FunctionCallInfo fcinfo, CallState *state)
 	row = table_slot_create(rel, NULL);
 	if (!table_tuple_fetch_row_version(rel, tid, SnapshotAny, row))
 		elog(ERROR, "could not find the row to be scored");
-	if (relid != rulebook->source &&
+	if (!PG_ARGISNULL(COLUMN_CALL_STORED) &&
+		rulebook->source != PG_GETARG_OID(COLUMN_CALL_RELATION))
+		wrong_record(rulebook,
+					 get_rel_type_id(PG_GETARG_OID(COLUMN_CALL_RELATION)));
+	if (!PG_ARGISNULL(COLUMN_CALL_STORED))
+		map_by_list(rulebook, desc,
+					PG_GETARG_ARRAYTYPE_P(COLUMN_CALL_STORED), map);
+	else if (relid != rulebook->source &&
 		!typeInheritsFrom(rel->rd_rel->reltype, rulebook->rowtype))
 		wrong_record(rulebook, rel->rd_rel->reltype);
-	map_by_name(rulebook, desc, rel->rd_rel->reltype, map);
+	else
+		map_by_name(rulebook, desc, rel->rd_rel->reltype, map);
 	slot_getallattrs(row);
 	for (int i = 0; i < rulebook->ncolumns; i++)
 	{
