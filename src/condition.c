@@ -751,12 +751,11 @@ restore_literals(Node *node, ConditionScope *scope)
  */
 
 /*
- * condition_function_signature
- *		A function as leadscore.allowed_function names it: as regprocedure
- *		shows it under a search_path of pg_catalog alone.
+ * A function as leadscore.allowed_function names it: as regprocedure shows it
+ * under a search_path of pg_catalog alone.
  */
-char *
-condition_function_signature(Oid funcid)
+static char *
+function_signature(Oid funcid)
 {
 	int			nestlevel = NewGUCNestLevel();
 	char	   *signature;
@@ -788,7 +787,7 @@ function_is_listed(Oid funcid)
 		return false;
 	rel = table_open(relid, AccessShareLock);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(condition_function_signature(funcid)));
+				CStringGetTextDatum(function_signature(funcid)));
 	scan = systable_beginscan(rel, indexid, OidIsValid(indexid),
 							  GetActiveSnapshot(), 1, &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
@@ -889,7 +888,7 @@ check_function(Oid funcid, void *arg)
 				 builtin ?
 				 errhint("Conditions may call immutable built-in functions and date and time functions.") :
 				 errhint("A superuser can allow it with INSERT INTO leadscore.allowed_function (signature) VALUES (%s).",
-						 quote_literal_cstr(condition_function_signature(funcid))),
+						 quote_literal_cstr(function_signature(funcid))),
 				 parser_errposition(pstate, exprLocation(context->node))));
 
 	if (proc->provolatile == PROVOLATILE_STABLE)

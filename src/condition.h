@@ -46,7 +46,6 @@ typedef struct ConditionScope
 	Oid			save_userid;
 	int			save_sec_context;
 	int			save_nestlevel;
-	PinnedSettings save_settings;
 	char	   *search_path;	/* the one in force, NULL: the session's */
 } ConditionScope;
 
@@ -70,7 +69,6 @@ extern void condition_analyze(ConditionScope *scope, const char *text,
 							  Condition *result);
 extern void condition_plan(ConditionScope *scope, const char *text,
 						   const char *what, Condition *result);
-extern char *condition_function_signature(Oid funcid);
 extern bool condition_is_to_blame(int sqlerrcode);
 
 extern char *condition_current_path(void);

@@ -169,13 +169,12 @@ function_callback(Datum arg, int cacheid, uint32 hashvalue)
 }
 
 /*
- * rulebook_revalidate
- *		Something happened to the source: is the rulebook still right?
+ * Something happened to the source: is the rulebook still right?
  *
  * Analyzing a table invalidates it as well, and that must not cost a build.
  */
-bool
-rulebook_revalidate(Rulebook *rulebook)
+static bool
+revalidate(Rulebook *rulebook)
 {
 	Relation	rel;
 
@@ -291,7 +290,7 @@ rulebook_acquire(const char *model, Snapshot snapshot, bool missing_ok)
 			rulebook = NULL;
 			continue;
 		}
-		if (!rulebook_revalidate(rulebook))
+		if (!revalidate(rulebook))
 		{
 			uncache(entry, i);
 			rulebook = NULL;

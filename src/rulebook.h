@@ -145,7 +145,6 @@ typedef struct Rulebook
 extern Rulebook *rulebook_acquire(const char *model, Snapshot snapshot,
 								  bool missing_ok);
 extern void rulebook_release(Rulebook *rulebook);
-extern bool rulebook_revalidate(Rulebook *rulebook);
 
 extern Oid	leadscore_relation(const char *name);
 extern void rulebook_invalidate_plans(void);

@@ -299,7 +299,7 @@ choose_path(HeapTuple row, HeapTuple old_row, TupleDesc desc, int attno,
  * leadscore.check_rule_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.rule
  *		Compiles the condition, fills in search_path, refuses points out of
  *		range.  Errors: 23503 unknown model, 22003 points, and those of
- *		condition_compile.
+ *		condition_analyze.
  */
 PG_FUNCTION_INFO_V1(leadscore_check_rule_row);
 Datum
@@ -390,7 +390,7 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
  * leadscore.check_model_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.model
  *		Compiles the model's expressions, fills in search_path, raises the
  *		version on UPDATE.  Errors: 22023 unknown time zone, and those of
- *		condition_compile.
+ *		condition_analyze.
  */
 PG_FUNCTION_INFO_V1(leadscore_check_model_row);
 Datum
