@@ -1250,6 +1250,14 @@ LANGUAGE C STABLE PARALLEL SAFE COST 100 ROWS 10;
 COMMENT ON FUNCTION leadscore.explain(text, record) IS
 'Why a lead has its score: one row per rule that spoke, then rows without rule_id whose note says what changed the sum: cap, floor, clamp or rounding.  The column counted sums to the score.  No rows for a NULL lead.  Errors: as score().';
 
+CREATE FUNCTION leadscore._clock_problems(model text)
+RETURNS TABLE (rule bigint, message text, hint text)
+AS 'MODULE_PATHNAME', 'leadscore_clock_problems'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore._clock_problems(text) IS
+'Internal: the enabled rules that read the clock in a way that does not tell when a score will change by it; rule NULL: the channel.';
+REVOKE ALL ON FUNCTION leadscore._clock_problems(text) FROM PUBLIC;
+
 /* ----------------------------------------------------------------------
  * 5. Matrices as a whole: copy, export, import, templates
  * ----------------------------------------------------------------------

@@ -823,6 +823,28 @@ function_is_from_trusted_extension(Oid funcid, Form_pg_proc proc)
 }
 
 /*
+ * condition_reads_today
+ *		Does a built-in function ask by itself what day it is?
+ *
+ * It cannot be told another day.  The planner expands age(timestamptz) and its
+ * like, though, and then there is a clock in it that can be set.
+ */
+bool
+condition_reads_today(Oid funcid)
+{
+	switch (funcid)
+	{
+		case F_AGE_TIMESTAMP:
+		case F_AGE_TIMESTAMPTZ:
+		case F_TIMETZ_TIME:		/* the offset is today's */
+		case F_TIMEZONE_TEXT_TIMETZ:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
  * Refuse a function that a condition may not call, with the reason.
  *
  * Signature as check_functions_in_node wants it.
@@ -895,7 +917,7 @@ check_function(Oid funcid, void *arg)
 	{
 		context->condition->uses_settings = true;
 		if (builtin && (NAME_IN(name, clock_functions) ||
-						(strcmp(name, "age") == 0 && proc->pronargs == 1)))
+						condition_reads_today(funcid)))
 			context->condition->uses_clock = true;
 	}
 	else if (!context->condition->calls_user_code)
@@ -1275,9 +1297,142 @@ condition_analyze(ConditionScope *scope, const char *text, Oid result_type,
 	error_context_stack = callback.previous;
 }
 
+static Expr *
+clock_param(int clock)
+{
+	Param	   *param = makeNode(Param);
+
+	param->paramkind = PARAM_EXEC;
+	param->paramid = clock;
+	param->paramtype = TIMESTAMPTZOID;
+	param->paramtypmod = -1;
+	param->paramcollid = InvalidOid;
+	param->location = -1;
+	return (Expr *) param;
+}
+
+/*
+ * A function of the clock, and then its result cut to a precision.
+ */
+static Node *
+clock_value(Oid type, Oid function, int32 typmod, Oid cut)
+{
+	Expr	   *value = clock_param(CLOCK_TRANSACTION);
+
+	if (OidIsValid(function))
+		value = (Expr *) makeFuncExpr(function, type, list_make1(value),
+									  InvalidOid, InvalidOid,
+									  COERCE_EXPLICIT_CALL);
+	if (typmod >= 0)
+		value = (Expr *) makeFuncExpr(cut, type,
+									  list_make2(value,
+												 makeConst(INT4OID, -1, InvalidOid,
+														   sizeof(int32),
+														   Int32GetDatum(typmod),
+														   false, true)),
+									  InvalidOid, InvalidOid,
+									  COERCE_EXPLICIT_CALL);
+	return (Node *) value;
+}
+
+/*
+ * Have a planned expression read the clock from its parameters.
+ *
+ * Not before planning: a parameter is no function, and the planner treats the
+ * two differently.
+ */
+static Node *
+set_clocks(Node *node, Condition *condition)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, FuncExpr))
+	{
+		switch (((FuncExpr *) node)->funcid)
+		{
+			case F_NOW:
+			case F_TRANSACTION_TIMESTAMP:
+				condition->uses_clock = true;
+				return (Node *) clock_param(CLOCK_TRANSACTION);
+			case F_STATEMENT_TIMESTAMP:
+				condition->uses_clock = true;
+				return (Node *) clock_param(CLOCK_STATEMENT);
+			default:
+				break;
+		}
+	}
+	else if (IsA(node, SQLValueFunction))
+	{
+		SQLValueFunction *function = (SQLValueFunction *) node;
+
+		condition->uses_clock = true;
+		switch (function->op)
+		{
+			case SVFOP_CURRENT_DATE:
+				return clock_value(DATEOID, F_DATE_TIMESTAMPTZ, -1, InvalidOid);
+			case SVFOP_CURRENT_TIME:
+			case SVFOP_CURRENT_TIME_N:
+				return clock_value(TIMETZOID, F_TIMETZ_TIMESTAMPTZ,
+								   function->typmod, F_TIMETZ_TIMETZ_INT4);
+			case SVFOP_CURRENT_TIMESTAMP:
+			case SVFOP_CURRENT_TIMESTAMP_N:
+				return clock_value(TIMESTAMPTZOID, InvalidOid,
+								   function->typmod,
+								   F_TIMESTAMPTZ_TIMESTAMPTZ_INT4);
+			case SVFOP_LOCALTIME:
+			case SVFOP_LOCALTIME_N:
+				return clock_value(TIMEOID, F_TIME_TIMESTAMPTZ,
+								   function->typmod, F_TIME_TIME_INT4);
+			case SVFOP_LOCALTIMESTAMP:
+			case SVFOP_LOCALTIMESTAMP_N:
+				return clock_value(TIMESTAMPOID, F_TIMESTAMP_TIMESTAMPTZ,
+								   function->typmod,
+								   F_TIMESTAMP_TIMESTAMP_INT4);
+			default:
+				elog(ERROR, "unexpected value function in a condition");
+		}
+	}
+	return expression_tree_mutator(node, set_clocks, condition);
+}
+
+/*
+ * Is a function written in something else than C?  Signature as
+ * check_functions_in_node wants it.
+ */
+static bool
+function_runs_queries(Oid funcid, void *arg)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(funcid));
+	Form_pg_proc proc;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", funcid);
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	result = proc->prolang != ClanguageId && proc->prolang != INTERNALlanguageId;
+	ReleaseSysCache(tuple);
+
+	return result;
+}
+
+/*
+ * Does a planned expression call functions that the planner did not expand?
+ */
+static bool
+query_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, function_runs_queries, NULL))
+		return true;
+	return expression_tree_walker(node, query_walker, context);
+}
+
 /*
  * condition_plan
  *		Make an analyzed expression ready for execution.
+ *
+ * The result reads the clock from its parameters; see CLOCK_TRANSACTION.
  *
  * This runs immutable functions with constant arguments.  If the condition
  * calls_user_code these may do anything a function can do, so that an error
@@ -1300,6 +1455,11 @@ condition_plan(ConditionScope *scope, const char *text, const char *what,
 	PG_TRY();
 	{
 		result->expr = expression_planner(result->expr);
+		/* a function that was expanded may have brought a clock of its own */
+		if (result->uses_clock || result->calls_user_code)
+			result->expr = (Expr *) set_clocks((Node *) result->expr, result);
+		result->runs_queries = result->calls_user_code ||
+			query_walker((Node *) result->expr, NULL);
 	}
 	PG_FINALLY();
 	{

@@ -49,6 +49,15 @@ typedef struct ConditionScope
 	char	   *search_path;	/* the one in force, NULL: the session's */
 } ConditionScope;
 
+/*
+ * The clocks that a planned expression may read.  It finds them as executor
+ * parameters of these numbers (PARAM_EXEC, timestamptz), so that whoever
+ * evaluates it says what time it is.
+ */
+#define CLOCK_TRANSACTION	0	/* now() and its kin */
+#define CLOCK_STATEMENT		1	/* statement_timestamp() */
+#define NUM_CLOCKS			2
+
 /* One expression, fit for execution. */
 typedef struct Condition
 {
@@ -57,6 +66,8 @@ typedef struct Condition
 	bool		uses_settings;	/* result depends on PinnedSettings */
 	bool		uses_clock;		/* calls now() or one of its kin */
 	bool		calls_user_code;	/* calls a function that may be anything */
+	bool		runs_queries;	/* so that an error in it leaves more behind than
+								 * a resource owner can clear away */
 } Condition;
 
 extern void condition_scope_open(ConditionScope *scope, Relation rel,
@@ -70,6 +81,7 @@ extern void condition_analyze(ConditionScope *scope, const char *text,
 extern void condition_plan(ConditionScope *scope, const char *text,
 						   const char *what, Condition *result);
 extern bool condition_is_to_blame(int sqlerrcode);
+extern bool condition_reads_today(Oid funcid);
 
 extern char *condition_current_path(void);
 extern bool condition_path_is_bare(void);

@@ -17,29 +17,65 @@
 
 #include <math.h>
 
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "executor/executor.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "evaluate.h"
 
-typedef struct EvaluationErrorArg
+/*
+ * Work on a rulebook whose errors are to be caught.
+ */
+typedef void (*GuardedWork) (Rulebook *rulebook, void *arg);
+
+typedef struct LenientEvaluation
 {
-	const Rulebook *rulebook;
-	int32		rule;			/* rule being evaluated, or -1 */
-} EvaluationErrorArg;
+	const TimestampTz *at;
+	Evaluation *result;
+	const Bitmapset *failed;	/* rules to be left out */
+	bool		no_rules;		/* leave out all of them */
+} LenientEvaluation;
+
+typedef struct ChannelReading
+{
+	const TimestampTz *at;
+	char	   *channel;
+} ChannelReading;
+
+typedef struct ChangeSearch
+{
+	TimestampTz at;
+	TimestampTz next;
+	int			watch;			/* the one being asked */
+} ChangeSearch;
 
 static void
 evaluation_error_callback(void *arg)
 {
-	EvaluationErrorArg *error = (EvaluationErrorArg *) arg;
+	const Rulebook *rulebook = (const Rulebook *) arg;
 
-	if (error->rule >= 0)
+	if (rulebook->at_rule >= 0)
 		errcontext("rule %lld of scoring model \"%s\", factor \"%s\"",
-				   (long long) error->rulebook->rules[error->rule].id,
-				   error->rulebook->model,
-				   error->rulebook->factors[error->rulebook->rules[error->rule].factor].name);
+				   (long long) rulebook->rules[rulebook->at_rule].id,
+				   rulebook->model,
+				   rulebook->factors[rulebook->rules[rulebook->at_rule].factor].name);
 	else
-		errcontext("scoring model \"%s\"", error->rulebook->model);
+		errcontext("scoring model \"%s\"", rulebook->model);
+}
+
+/*
+ * Set the clocks that the conditions read: to 'at', or to the session's own.
+ */
+static void
+set_clocks(Rulebook *rulebook, const TimestampTz *at)
+{
+	rulebook->clocks[CLOCK_TRANSACTION].value =
+		TimestampTzGetDatum(at ? *at : GetCurrentTransactionStartTimestamp());
+	rulebook->clocks[CLOCK_STATEMENT].value =
+		TimestampTzGetDatum(at ? *at : GetCurrentStatementStartTimestamp());
 }
 
 static inline double
@@ -159,17 +195,22 @@ evaluate_directly(Rulebook *rulebook, Evaluation *result)
 	add_up(rulebook, result, NULL);
 }
 
+/*
+ * The rules of 'failed' do not match, whatever the row; with 'no_rules' none
+ * does.
+ */
 static void
-evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
+evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account,
+			 const Bitmapset *failed, bool no_rules)
 {
 	const PostingCell *cells = dispatch_cells(rulebook->dispatch);
-	EvaluationErrorArg error = {rulebook, -1};
 	ErrorContextCallback callback;
 	int			ntouched = rulebook->nforced;
 	int			nheads;
 
 	callback.callback = evaluation_error_callback;
-	callback.arg = &error;
+	callback.arg = rulebook;
+	rulebook->at_rule = -1;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
@@ -186,8 +227,9 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
 		total->best_rule = -1;
 	}
 
-	nheads = dispatch_lookup(rulebook->dispatch, rulebook->slot,
-							 rulebook->econtext, rulebook->heads);
+	nheads = no_rules ? 0 :
+		dispatch_lookup(rulebook->dispatch, rulebook->slot,
+						rulebook->econtext, rulebook->heads);
 	for (int i = 0; i < nheads; i++)
 	{
 		Posting		head = rulebook->heads[i];
@@ -221,10 +263,12 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
 						continue;
 					rulebook->met[number] = rulebook->evaluation;
 				}
-				error.rule = number;
+				if (unlikely(failed != NULL) && bms_is_member(number, failed))
+					continue;
+				rulebook->at_rule = number;
 				matches = ExecEvalExpr(rule->residual, rulebook->econtext,
 									   &isnull);
-				error.rule = -1;
+				rulebook->at_rule = -1;
 				if (isnull || !DatumGetBool(matches))
 					continue;
 			}
@@ -271,18 +315,50 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account)
 }
 
 /*
- * evaluate
- *		Score the row in the rulebook's slot.
- *
- * If 'account' is given it is filled in, in the current memory context.
- * Errors: whatever a condition raises, with the rule in the context; 55000 if
- * a condition calls a function that scores by the same rulebook.
+ * Evaluate under the model's own settings and clock.
  */
-void
-evaluate(Rulebook *rulebook, Evaluation *result, Account *account)
+static void
+evaluate_pinned(Rulebook *rulebook, const TimestampTz *at, Evaluation *result,
+				Account *account, const Bitmapset *failed, bool no_rules)
 {
 	PinnedSettings settings;
 
+	if (rulebook->busy)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("conditions of scoring model \"%s\" depend on its own score",
+						rulebook->model),
+				 errhint("Remove the function that calls it from leadscore.allowed_function.")));
+	rulebook->busy = true;
+	settings_pin(rulebook->time_zone, &settings);
+	PG_TRY();
+	{
+		if (rulebook->uses_clock)
+			set_clocks(rulebook, at);
+		evaluate_row(rulebook, result, account, failed, no_rules);
+	}
+	PG_FINALLY();
+	{
+		settings_unpin(&settings);
+		rulebook->busy = false;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * evaluate
+ *		Score the row in the rulebook's slot.
+ *
+ * 'at' is what the conditions take for the current time; NULL means the
+ * session's own clocks.  If 'account' is given it is filled in, in the current
+ * memory context.  Errors: whatever a condition raises, with the rule in the
+ * context; 55000 if a condition calls a function that scores by the same
+ * rulebook.
+ */
+void
+evaluate(Rulebook *rulebook, const TimestampTz *at, Evaluation *result,
+		 Account *account)
+{
 	if (account != NULL)
 	{
 		account->nspoken = 0;
@@ -295,34 +371,313 @@ evaluate(Rulebook *rulebook, Evaluation *result, Account *account)
 	/* the usual case: nothing to set up, nothing to set right */
 	if (likely(rulebook->all_direct && account == NULL &&
 			   !rulebook->uses_settings && !rulebook->calls_user_code))
-	{
 		evaluate_directly(rulebook, result);
-		return;
-	}
-	if (likely(!rulebook->uses_settings && !rulebook->calls_user_code))
+	else if (likely(!rulebook->uses_settings && !rulebook->calls_user_code))
+		evaluate_row(rulebook, result, account, NULL, false);
+	else
+		evaluate_pinned(rulebook, at, result, account, NULL, false);
+}
+
+
+/* --------------------------------------------------------------------
+ * Whose fault is it?
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Does an error say something of a condition and the row it met, rather than
+ * of the server, a lock or somebody who wants an end of it?
+ */
+static bool
+rule_is_to_blame(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
 	{
-		evaluate_row(rulebook, result, account);
-		return;
+		case ERRCODE_TO_CATEGORY(ERRCODE_FEATURE_NOT_SUPPORTED):
+		case ERRCODE_TO_CATEGORY(ERRCODE_CASE_NOT_FOUND):
+		case ERRCODE_TO_CATEGORY(ERRCODE_CARDINALITY_VIOLATION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_SQL_ROUTINE_EXCEPTION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_EXTERNAL_ROUTINE_INVOCATION_EXCEPTION):
+		case ERRCODE_TO_CATEGORY(ERRCODE_INVALID_SCHEMA_NAME):
+		case ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR):
+		case ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED):
+		case ERRCODE_TO_CATEGORY(ERRCODE_PLPGSQL_ERROR):
+			return true;
+		default:
+			return sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+	}
+}
+
+/*
+ * Do some work on a rulebook; if that ends in an error that is a condition's
+ * fault, fill in 'failure', in the current memory context, and return false.
+ * Other errors are thrown.
+ *
+ * Where only the server's own code runs it is enough to release what that code
+ * held, so a resource owner of our own does; a subtransaction would cost many
+ * times what the work does, and a transaction number of its own if anything is
+ * written after it.  The owner is kept from one time to the next, without a
+ * parent, and is empty then.
+ *
+ * Parallel workers cannot start subtransactions: there all errors are thrown,
+ * if the conditions run queries.
+ */
+static bool
+run_guarded(Rulebook *rulebook, GuardedWork work, void *arg,
+			bool subtransaction, RuleFailure *failure)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner caller_owner = CurrentResourceOwner;
+	int32		outer_rule = rulebook->busy ? rulebook->at_rule : -1;
+	volatile bool succeeded = true;
+
+	if (subtransaction && IsInParallelMode())
+	{
+		work(rulebook, arg);
+		return true;
 	}
 
-	if (rulebook->busy)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("conditions of scoring model \"%s\" depend on its own score",
-						rulebook->model),
-				 errhint("Remove the function that calls it from leadscore.allowed_function.")));
+	if (subtransaction)
+	{
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(caller);
+	}
+	else
+	{
+		if (rulebook->guard == NULL)
+			rulebook->guard = ResourceOwnerCreate(NULL, "leadscore rule");
+		ResourceOwnerNewParent(rulebook->guard, caller_owner);
+		CurrentResourceOwner = rulebook->guard;
+	}
+	rulebook->at_rule = -1;
+
+	PG_TRY();
+	{
+		work(rulebook, arg);
+		if (subtransaction)
+			ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ResourceOwner guard = rulebook->guard;
+		ErrorData  *error;
+
+		/* one that was used is not used again */
+		if (!subtransaction)
+			rulebook->guard = NULL;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (!rule_is_to_blame(error->sqlerrcode))
+		{
+			/* what it holds will be released with its parent */
+			if (!subtransaction)
+				CurrentResourceOwner = caller_owner;
+			PG_RE_THROW();
+		}
+		FlushErrorState();
+		if (subtransaction)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			leadscore_release_owner(guard, false);
+		MemoryContextSwitchTo(caller);
+
+		failure->rule = rulebook->at_rule;
+		failure->sqlerrcode = error->sqlerrcode;
+		failure->message = pstrdup(error->message ? error->message : "");
+		FreeErrorData(error);
+		succeeded = false;
+	}
+	PG_END_TRY();
+
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = caller_owner;
+	rulebook->at_rule = outer_rule;
+	if (!subtransaction && succeeded)
+		ResourceOwnerNewParent(rulebook->guard, NULL);
+	return succeeded;
+}
+
+static void
+evaluate_for_guard(Rulebook *rulebook, void *arg)
+{
+	LenientEvaluation *lenient = (LenientEvaluation *) arg;
+
+	if (rulebook->uses_settings || rulebook->calls_user_code)
+		evaluate_pinned(rulebook, lenient->at, lenient->result, NULL,
+						lenient->failed, lenient->no_rules);
+	else
+		evaluate_row(rulebook, lenient->result, NULL,
+					 lenient->failed, lenient->no_rules);
+}
+
+/*
+ * evaluate_leniently
+ *		Score the row in the rulebook's slot; a condition that ends in an error
+ *		does not match.
+ *
+ * Returns how many did, and in 'failures' which; that and the messages are
+ * allocated in the current memory context, as is whatever the conditions leave
+ * behind, so that it should be one that is reset for each row.  If an error is
+ * no rule's in particular, no rule matches.  Errors that are not the fault of a
+ * condition are thrown: cancelled queries, lack of memory, failures of the
+ * server.
+ */
+int
+evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
+				   Evaluation *result, RuleFailure **failures)
+{
+	LenientEvaluation lenient = {at, result, NULL, false};
+	Bitmapset  *failed = NULL;
+	RuleFailure failure;
+	int			nfailures = 0;
+
+	*failures = NULL;
+	if (!rulebook->can_fail)
+	{
+		evaluate(rulebook, at, result, NULL);
+		return 0;
+	}
+
+	/* each round leaves out one rule more */
+	while (!run_guarded(rulebook, evaluate_for_guard, &lenient,
+						rulebook->runs_queries, &failure))
+	{
+		if (nfailures == 0)
+			*failures = palloc(sizeof(RuleFailure));
+		else
+			*failures = repalloc(*failures,
+								 sizeof(RuleFailure) * (nfailures + 1));
+		(*failures)[nfailures++] = failure;
+		if (lenient.no_rules)
+			ereport(ERROR,
+					(errcode(failure.sqlerrcode),
+					 errmsg("%s", failure.message)));
+		if (failure.rule < 0)
+			lenient.no_rules = true;
+		else
+			lenient.failed = failed = bms_add_member(failed, failure.rule);
+	}
+	bms_free(failed);
+	return nfailures;
+}
+
+static void
+read_channel(Rulebook *rulebook, void *arg)
+{
+	ChannelReading *reading = (ChannelReading *) arg;
+	PinnedSettings settings;
+	bool		was_busy = rulebook->busy;
+
+	/* a function that scores by this rulebook would change the row */
 	rulebook->busy = true;
 	settings_pin(rulebook->time_zone, &settings);
 	PG_TRY();
 	{
-		evaluate_row(rulebook, result, account);
+		Datum		value;
+		bool		isnull;
+
+		set_clocks(rulebook, reading->at);
+		value = ExecEvalExpr(rulebook->channel, rulebook->econtext, &isnull);
+		reading->channel = isnull ? NULL : TextDatumGetCString(value);
 	}
 	PG_FINALLY();
 	{
 		settings_unpin(&settings);
-		rulebook->busy = false;
+		rulebook->busy = was_busy;
 	}
 	PG_END_TRY();
+}
+
+/*
+ * rulebook_channel
+ *		The channel of the row in the rulebook's slot, which must have the
+ *		capture_columns.
+ *
+ * NULL if the model has no channel, or the row has none.  False if the
+ * expression ended in an error; what evaluate_leniently says of errors holds
+ * here as well.
+ */
+bool
+rulebook_channel(Rulebook *rulebook, const TimestampTz *at, char **channel,
+				 RuleFailure *failure)
+{
+	ChannelReading reading = {at, NULL};
+
+	*channel = NULL;
+	if (rulebook->channel == NULL)
+		return true;
+	if (!run_guarded(rulebook, read_channel, &reading,
+					 rulebook->channel_runs_queries, failure))
+		return false;
+	*channel = reading.channel;
+	return true;
+}
+
+static void
+search_change(Rulebook *rulebook, void *arg)
+{
+	ChangeSearch *search = (ChangeSearch *) arg;
+	PinnedSettings settings;
+	bool		was_busy = rulebook->busy;
+
+	/* a function that scores by this rulebook would change the row */
+	rulebook->busy = true;
+	settings_pin(rulebook->time_zone, &settings);
+	PG_TRY();
+	{
+		for (; search->watch < rulebook->nwatches; search->watch++)
+		{
+			const ClockWatch *watch = &rulebook->watches[search->watch];
+			Datum		moment;
+			bool		isnull;
+			TimestampTz next;
+
+			moment = ExecEvalExpr(watch->moment, rulebook->econtext, &isnull);
+			if (isnull)
+				continue;
+			next = clock_next_change(&watch->comparison,
+									 DatumGetTimestampTz(moment),
+									 rulebook->time_zone, search->at);
+			search->next = Min(search->next, next);
+		}
+	}
+	PG_FINALLY();
+	{
+		settings_unpin(&settings);
+		rulebook->busy = was_busy;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * rulebook_next_change
+ *		The first moment after 'at' at which the clock alone changes what a
+ *		comparison says of the row in the rulebook's slot; DT_NOEND if it never
+ *		will.
+ *
+ * The slot must have the capture_columns.  The score need not change then, but
+ * it does not change before; provided that no rule has a ClockProblem.
+ * Leaves garbage in the current memory context.
+ */
+TimestampTz
+rulebook_next_change(Rulebook *rulebook, TimestampTz at)
+{
+	ChangeSearch search = {at, DT_NOEND, 0};
+	RuleFailure failure;
+
+	if (rulebook->nwatches == 0)
+		return DT_NOEND;
+
+	/* a moment that cannot be computed now cannot be computed later either */
+	while (!run_guarded(rulebook, search_change, &search,
+						rulebook->runs_queries || rulebook->channel_runs_queries,
+						&failure))
+		search.watch++;
+	return search.next;
 }
 
 
@@ -358,6 +713,23 @@ int32
 evaluation_score(const Rulebook *rulebook, const Evaluation *result)
 {
 	return points_to_integer(rulebook, result->raw);
+}
+
+/*
+ * evaluation_score_clamped
+ *		The same for callers that must not fail: a score that is no integer is
+ *		the nearest one.
+ */
+int32
+evaluation_score_clamped(const Rulebook *rulebook, const Evaluation *result)
+{
+	if (isnan(result->raw))
+		return 0;
+	if (result->raw + SCORE_EPSILON < PG_INT32_MIN)
+		return PG_INT32_MIN;
+	if (result->raw + SCORE_EPSILON >= -(double) PG_INT32_MIN)
+		return PG_INT32_MAX;
+	return evaluation_score(rulebook, result);
 }
 
 /*

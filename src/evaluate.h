@@ -53,9 +53,28 @@ typedef struct Account
 	Adjustment *adjustments;
 } Account;
 
-extern void evaluate(Rulebook *rulebook, Evaluation *result, Account *account);
+/*
+ * A condition that ended in an error.  Also the channel's, or one that is no
+ * rule's in particular: then 'rule' is -1.
+ */
+typedef struct RuleFailure
+{
+	int32		rule;
+	int			sqlerrcode;
+	char	   *message;
+} RuleFailure;
+
+extern void evaluate(Rulebook *rulebook, const TimestampTz *at,
+					 Evaluation *result, Account *account);
+extern int	evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
+							   Evaluation *result, RuleFailure **failures);
+extern bool rulebook_channel(Rulebook *rulebook, const TimestampTz *at,
+							 char **channel, RuleFailure *failure);
+extern TimestampTz rulebook_next_change(Rulebook *rulebook, TimestampTz at);
 
 extern int32 evaluation_score(const Rulebook *rulebook, const Evaluation *result);
+extern int32 evaluation_score_clamped(const Rulebook *rulebook,
+									  const Evaluation *result);
 extern Temperature evaluation_temperature(const Rulebook *rulebook,
 										  const Evaluation *result);
 extern char *evaluation_grade(const Rulebook *rulebook, const Evaluation *result);

@@ -6,6 +6,7 @@
  * Data walks through the house one way:
  *
  *	condition.c	 text of a rule's condition -> checked, planned expression
+ *	clock.c		 planned expressions        -> what time alone can change
  *	conjunct.c	 planned expressions        -> comparisons to look up
  *	dispatch.c	 comparisons                -> constant-time matching
  *	rulebook.c	 rule tables                -> compiled, cached rulebook

@@ -60,6 +60,7 @@ typedef struct CacheEntry
 static HTAB *rulebook_cache = NULL;
 static dlist_head all_rulebooks = DLIST_STATIC_INIT(all_rulebooks);
 static List *warned_rules = NIL;	/* of int64 *, in CacheMemoryContext */
+static List *warned_channels = NIL; /* of names of models, likewise */
 static uint64 function_changes = 0; /* counts invalidations of functions */
 
 static Rulebook *rulebook_load(const char *model, Snapshot snapshot,
@@ -124,7 +125,11 @@ free_if_unused(Rulebook *rulebook)
 static void
 forget_rulebook(void *arg)
 {
-	dlist_delete(&((Rulebook *) arg)->all);
+	Rulebook   *rulebook = (Rulebook *) arg;
+
+	dlist_delete(&rulebook->all);
+	if (rulebook->guard != NULL)
+		ResourceOwnerDelete(rulebook->guard);
 }
 
 /*
@@ -506,6 +511,77 @@ typedef enum CompileState
 } CompileState;
 
 /*
+ * Analyze and plan an expression of a rulebook.
+ */
+static void
+compile_expression(ConditionScope *scope, const char *text, const char *path,
+				   Oid type, const char *what, Condition *condition,
+				   volatile CompileState *state)
+{
+	MemoryContext scratch = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	if (path != NULL)
+		condition_scope_path(scope, path);
+	condition_analyze(scope, text, type, what, condition);
+	if (!condition->calls_user_code)
+		condition_plan(scope, text, what, condition);
+	else if (IsInParallelMode())
+	{
+		/* no subtransactions here; the leader has been through it already */
+		*state = COMPILE_UNPROTECTED;
+		condition_plan(scope, text, what, condition);
+		*state = COMPILE_HARMLESS;
+	}
+	else
+	{
+		BeginInternalSubTransaction(NULL);
+		*state = COMPILE_SUBTRANSACTION;
+		MemoryContextSwitchTo(scratch);
+		condition_plan(scope, text, what, condition);
+		ReleaseCurrentSubTransaction();
+		*state = COMPILE_HARMLESS;
+		MemoryContextSwitchTo(scratch);
+		CurrentResourceOwner = owner;
+	}
+}
+
+/*
+ * Note when a compiled expression may change by the clock alone.
+ *
+ * The current memory context is the rulebook's.
+ */
+static void
+add_watches(Rulebook *rulebook, const Condition *condition,
+			ClockProblem *problem)
+{
+	List	   *comparisons;
+	ListCell   *lc;
+
+	if (!condition->uses_clock)
+		return;
+	rulebook->uses_clock = true;
+	comparisons = clock_comparisons(condition->expr, problem);
+	if (comparisons == NIL)
+		return;
+	if (rulebook->watches == NULL)
+		rulebook->watches = palloc(sizeof(ClockWatch) * list_length(comparisons));
+	else
+		rulebook->watches = repalloc_huge(rulebook->watches,
+										  sizeof(ClockWatch) *
+										  ((Size) rulebook->nwatches + list_length(comparisons)));
+	foreach(lc, comparisons)
+	{
+		ClockWatch *watch = &rulebook->watches[rulebook->nwatches++];
+
+		watch->comparison = *(ClockComparison *) lfirst(lc);
+		watch->comparison.moment = copyObject(watch->comparison.moment);
+		watch->moment = ExecInitExpr(watch->comparison.moment, NULL);
+	}
+	list_free_deep(comparisons);
+}
+
+/*
  * Compile the condition of one rule and hang it into the dispatch.
  *
  * 'scratch' is the current memory context and is reset by the caller; what
@@ -517,36 +593,13 @@ compile_rule(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 			 Bitmapset **columns, volatile CompileState *state)
 {
 	MemoryContext scratch = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
 	Condition	condition;
 	List	   *residual;
 	char		what[128];
 
 	snprintf(what, sizeof(what), "condition of rule %lld of scoring model \"%s\"",
 			 (long long) rule->id, rulebook->model);
-	if (path != NULL)
-		condition_scope_path(scope, path);
-	condition_analyze(scope, text, BOOLOID, what, &condition);
-	if (!condition.calls_user_code)
-		condition_plan(scope, text, what, &condition);
-	else if (IsInParallelMode())
-	{
-		/* no subtransactions here; the leader has been through it already */
-		*state = COMPILE_UNPROTECTED;
-		condition_plan(scope, text, what, &condition);
-		*state = COMPILE_HARMLESS;
-	}
-	else
-	{
-		BeginInternalSubTransaction(NULL);
-		*state = COMPILE_SUBTRANSACTION;
-		MemoryContextSwitchTo(scratch);
-		condition_plan(scope, text, what, &condition);
-		ReleaseCurrentSubTransaction();
-		*state = COMPILE_HARMLESS;
-		MemoryContextSwitchTo(scratch);
-		CurrentResourceOwner = owner;
-	}
+	compile_expression(scope, text, path, BOOLOID, what, &condition, state);
 	residual = dispatch_add_rule(rulebook->dispatch, number, condition.expr,
 								 &rule->several);
 
@@ -557,6 +610,35 @@ compile_rule(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 	*columns = bms_add_members(*columns, condition.columns);
 	rulebook->uses_settings |= condition.uses_settings;
 	rulebook->calls_user_code |= condition.calls_user_code;
+	rulebook->runs_queries |= condition.runs_queries;
+	rulebook->can_fail |= residual != NIL;
+	add_watches(rulebook, &condition, &rule->clock);
+	MemoryContextSwitchTo(scratch);
+}
+
+/*
+ * The same for the model's expression channel.
+ */
+static void
+compile_channel(Rulebook *rulebook, ConditionScope *scope, const char *text,
+				const char *path, Bitmapset **columns,
+				volatile CompileState *state)
+{
+	MemoryContext scratch = CurrentMemoryContext;
+	Condition	condition;
+	char		what[128];
+
+	snprintf(what, sizeof(what), "channel of scoring model \"%s\"",
+			 rulebook->model);
+	compile_expression(scope, text, path, TEXTOID, what, &condition, state);
+
+	MemoryContextSwitchTo(rulebook->context);
+	*columns = bms_add_members(*columns, condition.columns);
+	/* a function that changes must make it compile anew */
+	rulebook->calls_user_code |= condition.calls_user_code;
+	rulebook->channel_runs_queries = condition.runs_queries;
+	add_watches(rulebook, &condition, &rulebook->channel_clock);
+	rulebook->channel = ExecInitExpr((Expr *) copyObject(condition.expr), NULL);
 	MemoryContextSwitchTo(scratch);
 }
 
@@ -594,10 +676,37 @@ skip_rule(const Rulebook *rulebook, const Rule *rule, const ErrorData *error)
 }
 
 /*
- * Release all that a resource owner holds, and the owner.
+ * The same for a channel.
  */
 static void
-release_owner(ResourceOwner owner, bool success)
+skip_channel(const Rulebook *rulebook, const ErrorData *error)
+{
+	MemoryContext caller;
+	ListCell   *lc;
+
+	foreach(lc, warned_channels)
+	{
+		if (strcmp((char *) lfirst(lc), rulebook->model) == 0)
+			return;
+	}
+	caller = MemoryContextSwitchTo(CacheMemoryContext);
+	warned_channels = lappend(warned_channels, pstrdup(rulebook->model));
+	MemoryContextSwitchTo(caller);
+
+	if (!IsParallelWorker())
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("channel of scoring model \"%s\" is taken for unknown: %s",
+						rulebook->model, error->message),
+				 errhint("Mend the expression in leadscore.model.")));
+}
+
+/*
+ * leadscore_release_owner
+ *		Release all that a resource owner holds, and the owner.
+ */
+void
+leadscore_release_owner(ResourceOwner owner, bool success)
 {
 	ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, success, false);
 	ResourceOwnerRelease(owner, RESOURCE_RELEASE_LOCKS, success, false);
@@ -608,18 +717,69 @@ release_owner(ResourceOwner owner, bool success)
 }
 
 /*
- * Load and compile the rules.
+ * Compile a rule, or the channel if 'rule' is NULL.  Returns what is wrong with
+ * it, or NULL.
  *
- * A rule that cannot be compiled is skipped: neither its author nor the one
- * who dropped a column is the one who asks for a score now.  Parallel workers
- * may not start a subtransaction for that, and it would be a high price for
- * each rule; so what a failed compilation held is released through a resource
- * owner of its own.  That suffices as long as only the parser and the planner
- * themselves were at work (see compile_rule).
+ * Neither its author nor the one who dropped a column is the one who asks for
+ * a score now, so no error is thrown.  Parallel workers may not start a
+ * subtransaction for that, and it would be a high price for each rule; so what
+ * a failed compilation held is released through a resource owner of its own.
+ * That suffices as long as only the parser and the planner themselves were at
+ * work (see compile_expression).
+ */
+static ErrorData *
+try_compile(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
+			const char *text, const char *path, Bitmapset **columns,
+			ResourceOwner *owner)
+{
+	MemoryContext scratch = CurrentMemoryContext;
+	ResourceOwner caller_owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile CompileState state = COMPILE_HARMLESS;
+
+	CurrentResourceOwner = *owner;
+	PG_TRY();
+	{
+		if (rule != NULL)
+			compile_rule(rulebook, scope, rule, rulebook->nrules,
+						 text, path, columns, &state);
+		else
+			compile_channel(rulebook, scope, text, path, columns, &state);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(scratch);
+		error = CopyErrorData();
+		/* what is wrong with the server is no fault of the rule */
+		if (!condition_is_to_blame(error->sqlerrcode))
+			PG_RE_THROW();
+		if (state == COMPILE_UNPROTECTED)
+			PG_RE_THROW();
+		FlushErrorState();
+		if (state == COMPILE_SUBTRANSACTION)
+		{
+			RollbackAndReleaseCurrentSubTransaction();
+			MemoryContextSwitchTo(scratch);
+		}
+		leadscore_release_owner(*owner, false);
+		*owner = ResourceOwnerCreate(caller_owner, "leadscore rules");
+		condition_scope_recover(scope);
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = caller_owner;
+
+	return error;
+}
+
+/*
+ * Load and compile the rules, and the expression 'channel' if it is not NULL.
+ *
+ * What cannot be compiled is skipped.
  */
 static void
 load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
-		   Bitmapset **columns)
+		   const char *channel, const char *channel_path,
+		   Bitmapset **columns, Bitmapset **channel_columns)
 {
 	Relation	rel = table_open(leadscore_relation("rule"), AccessShareLock);
 	Relation	index = index_open(leadscore_relation("rule_model_id_idx"), AccessShareLock);
@@ -628,7 +788,7 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	HeapTuple	tuple;
 	ConditionScope scope;
 	ResourceOwner caller_owner = CurrentResourceOwner;
-	volatile ResourceOwner owner;
+	ResourceOwner owner;
 	MemoryContext caller_context = CurrentMemoryContext;
 	MemoryContext scratch;
 	uint64		changes_before = function_changes;
@@ -651,8 +811,7 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		bool		nulls[Natts_rule];
 		Rule	   *rule;
 		int			factor;
-		volatile bool failed = false;
-		volatile CompileState state = COMPILE_HARMLESS;
+		ErrorData  *error;
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		if (!DatumGetBool(values[Anum_rule_enabled - 1]))
@@ -679,44 +838,16 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		rule->factor = factor;
 		rule->disqualifies = DatumGetBool(values[Anum_rule_disqualifies - 1]);
 
-		CurrentResourceOwner = owner;
-		PG_TRY();
-		{
-			compile_rule(rulebook, &scope, rule, rulebook->nrules,
-						 TextDatumGetCString(values[Anum_rule_condition - 1]),
-						 text_or_null(values[Anum_rule_search_path - 1],
-									  nulls[Anum_rule_search_path - 1]),
-						 columns, &state);
-		}
-		PG_CATCH();
-		{
-			ErrorData  *error;
-
-			MemoryContextSwitchTo(scratch);
-			error = CopyErrorData();
-			/* what is wrong with the server is no fault of the rule */
-			if (!condition_is_to_blame(error->sqlerrcode))
-				PG_RE_THROW();
-			if (state == COMPILE_UNPROTECTED)
-				PG_RE_THROW();
-			FlushErrorState();
-			if (state == COMPILE_SUBTRANSACTION)
-			{
-				RollbackAndReleaseCurrentSubTransaction();
-				MemoryContextSwitchTo(scratch);
-			}
-			release_owner(owner, false);
-			CurrentResourceOwner = caller_owner;
-			owner = ResourceOwnerCreate(caller_owner, "leadscore rules");
-			condition_scope_recover(&scope);
+		error = try_compile(rulebook, &scope, rule,
+							TextDatumGetCString(values[Anum_rule_condition - 1]),
+							text_or_null(values[Anum_rule_search_path - 1],
+										 nulls[Anum_rule_search_path - 1]),
+							columns, &owner);
+		if (error != NULL)
 			skip_rule(rulebook, rule, error);
-			failed = true;
-		}
-		PG_END_TRY();
-		CurrentResourceOwner = caller_owner;
 
 		MemoryContextSwitchTo(rulebook->context);
-		if (failed)
+		if (error != NULL)
 		{
 			/* it may hang in the dispatch already, so it keeps its number */
 			rule->residual = ExecInitExpr((Expr *) makeBoolConst(false, false),
@@ -735,10 +866,21 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		MemoryContextSwitchTo(caller_context);
 		MemoryContextReset(scratch);
 	}
+	if (channel != NULL)
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(scratch);
+		error = try_compile(rulebook, &scope, NULL, channel, channel_path,
+							channel_columns, &owner);
+		if (error != NULL)
+			skip_channel(rulebook, error);
+		MemoryContextSwitchTo(caller_context);
+	}
 	condition_scope_close(&scope);
 
 	CurrentResourceOwner = owner;
-	release_owner(owner, true);
+	leadscore_release_owner(owner, true);
 	CurrentResourceOwner = caller_owner;
 
 	/* a function changed while its calls were compiled */
@@ -864,6 +1006,32 @@ build_outcomes(Rulebook *rulebook)
 }
 
 /*
+ * The columns of a set, sorted.
+ */
+static AttrNumber *
+list_columns(const Bitmapset *set, int *ncolumns)
+{
+	AttrNumber *columns = palloc(sizeof(AttrNumber) * (bms_num_members(set) + 1));
+	int			column = -1;
+
+	*ncolumns = 0;
+	while ((column = bms_next_member(set, column)) >= 0)
+		columns[(*ncolumns)++] = column;
+	return columns;
+}
+
+/*
+ * Might a function that compares values of a type fail, or be anybody's?
+ */
+static bool
+comparing_can_fail(Oid type)
+{
+	return type >= FirstUnpinnedObjectId ?
+		get_typtype(type) != TYPTYPE_ENUM :
+		get_typtype(type) != TYPTYPE_BASE || OidIsValid(get_element_type(type));
+}
+
+/*
  * Read a model, its factors, thresholds and rules as a snapshot sees them and
  * compile them.
  */
@@ -879,7 +1047,7 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 	Datum		values[Natts_model];
 	bool		nulls[Natts_model];
 	Bitmapset  *columns = NULL;
-	int			column = -1;
+	Bitmapset  *channel_columns = NULL;
 
 	/* a child of the caller's context, so that an error frees it */
 	context = AllocSetContextCreate(caller, "leadscore rulebook",
@@ -950,15 +1118,26 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 	load_thresholds(rulebook, snapshot);
 	rulebook->dispatch = dispatch_create();
 	MemoryContextSwitchTo(caller);
-	load_rules(rulebook, source, snapshot, &columns);
+	load_rules(rulebook, source, snapshot,
+			   text_or_null(values[Anum_model_channel - 1],
+							nulls[Anum_model_channel - 1]),
+			   text_or_null(values[Anum_model_search_path - 1],
+							nulls[Anum_model_search_path - 1]),
+			   &columns, &channel_columns);
 	MemoryContextSwitchTo(context);
 	dispatch_finish(rulebook->dispatch);
 	relation_close(source, AccessShareLock);
 
-	rulebook->columns = palloc(sizeof(AttrNumber) * (bms_num_members(columns) + 1));
-	while ((column = bms_next_member(columns, column)) >= 0)
-		rulebook->columns[rulebook->ncolumns++] = column;
+	rulebook->columns = list_columns(columns, &rulebook->ncolumns);
+	channel_columns = bms_add_members(channel_columns, columns);
+	rulebook->capture_columns = list_columns(channel_columns,
+											 &rulebook->ncapture_columns);
 	bms_free(columns);
+	bms_free(channel_columns);
+	for (int i = 0; i < rulebook->ncolumns; i++)
+		rulebook->can_fail |=
+			comparing_can_fail(TupleDescAttr(rulebook->tupdesc,
+											 rulebook->columns[i] - 1)->atttypid);
 
 	rulebook->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(rulebook->tupdesc),
 											  &TTSOpsVirtual);
@@ -967,6 +1146,8 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 	ExecStoreVirtualTuple(rulebook->slot);
 	rulebook->econtext = CreateStandaloneExprContext();
 	rulebook->econtext->ecxt_scantuple = rulebook->slot;
+	rulebook->econtext->ecxt_param_exec_vals = rulebook->clocks;
+	rulebook->at_rule = -1;
 	rulebook->heads = palloc(sizeof(Posting) * dispatch_max_heads(rulebook->dispatch));
 	rulebook->totals = palloc0(sizeof(FactorTotal) * (rulebook->nfactors + 1));
 	rulebook->touched = palloc(sizeof(int32) * (rulebook->nfactors + 1));

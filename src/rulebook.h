@@ -14,8 +14,10 @@
 #include "lib/ilist.h"
 #include "nodes/execnodes.h"
 #include "storage/itemptr.h"
+#include "utils/resowner.h"
 #include "utils/snapshot.h"
 
+#include "clock.h"
 #include "condition.h"
 #include "dispatch.h"
 
@@ -26,6 +28,7 @@ typedef struct Rule
 	int32		factor;
 	bool		disqualifies;
 	bool		several;		/* hangs in several places */
+	ClockProblem clock;			/* why its changes cannot be foreseen */
 
 	/* only explain reads the rest */
 	int64		id;
@@ -92,6 +95,13 @@ typedef struct ModelVersion
 	ItemPointerData place;
 } ModelVersion;
 
+/* A comparison with the clock, ready to be asked when it will change. */
+typedef struct ClockWatch
+{
+	ClockComparison comparison;
+	ExprState  *moment;
+} ClockWatch;
+
 typedef struct Rulebook
 {
 	dlist_node	all;			/* in the list of all rulebooks */
@@ -123,8 +133,24 @@ typedef struct Rulebook
 
 	int			ncolumns;
 	AttrNumber *columns;		/* columns that the conditions read, sorted */
+	int			ncapture_columns;
+	AttrNumber *capture_columns;	/* and those of the channel, sorted */
 	bool		uses_settings;	/* evaluate under pinned settings */
 	bool		calls_user_code;
+	bool		uses_clock;		/* a rule or the channel reads the clock */
+	bool		runs_queries;	/* an error takes a subtransaction to catch */
+
+	/*
+	 * May an evaluation end in an error that is a rule's fault?  Not if there
+	 * is nothing but look-ups of values of built-in types; then nobody has to
+	 * stand by to catch one.
+	 */
+	bool		can_fail;
+	int			nwatches;
+	ClockWatch *watches;		/* of all rules and the channel */
+	ExprState  *channel;		/* NULL: no channel */
+	bool		channel_runs_queries;
+	ClockProblem channel_clock; /* as in Rule */
 	Dispatch   *dispatch;
 	Outcome    *outcomes;		/* by head of chain */
 	bool		all_direct;		/* no chain ever needs to be walked */
@@ -132,6 +158,10 @@ typedef struct Rulebook
 	/* what an evaluation works on */
 	TupleTableSlot *slot;		/* a row of the source */
 	ExprContext *econtext;
+	ParamExecData clocks[NUM_CLOCKS];	/* what the conditions take for now */
+	int32		at_rule;		/* rule being evaluated, or -1 */
+	ResourceOwner guard;		/* of evaluations whose errors are caught, when
+								 * it is nobody's child */
 	Posting    *heads;
 	FactorTotal *totals;
 	int32	   *touched;		/* factors that a rule spoke for */
@@ -147,6 +177,7 @@ extern Rulebook *rulebook_acquire(const char *model, Snapshot snapshot,
 extern void rulebook_release(Rulebook *rulebook);
 
 extern Oid	leadscore_relation(const char *name);
+extern void leadscore_release_owner(ResourceOwner owner, bool success);
 extern void rulebook_invalidate_plans(void);
 
 #endif							/* LEADSCORE_RULEBOOK_H */

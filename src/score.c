@@ -623,7 +623,7 @@ score_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, &result, NULL);
+	evaluate(state->rulebook, NULL, &result, NULL);
 	PG_RETURN_INT32(evaluation_score(state->rulebook, &result));
 }
 
@@ -634,7 +634,7 @@ fit_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, &result, NULL);
+	evaluate(state->rulebook, NULL, &result, NULL);
 	PG_RETURN_INT32(points_to_integer(state->rulebook, result.axis[AXIS_FIT]));
 }
 
@@ -645,7 +645,7 @@ temperature_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, &result, NULL);
+	evaluate(state->rulebook, NULL, &result, NULL);
 	PG_RETURN_OID(temperature_oid(state,
 								  get_func_rettype(fcinfo->flinfo->fn_oid),
 								  evaluation_temperature(state->rulebook, &result)));
@@ -658,7 +658,7 @@ grade_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, &result, NULL);
+	evaluate(state->rulebook, NULL, &result, NULL);
 	PG_RETURN_TEXT_P(cstring_to_text(evaluation_grade(state->rulebook, &result)));
 }
 
@@ -669,7 +669,7 @@ disqualified_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, &result, NULL);
+	evaluate(state->rulebook, NULL, &result, NULL);
 	PG_RETURN_BOOL(result.disqualified);
 }
 
@@ -694,7 +694,7 @@ evaluate_result(FunctionCallInfo fcinfo, CallState *state)
 		MemoryContextSwitchTo(caller);
 	}
 	rulebook = state->rulebook;
-	evaluate(rulebook, &result, NULL);
+	evaluate(rulebook, NULL, &result, NULL);
 
 	values[0] = Int32GetDatum(evaluation_score(rulebook, &result));
 	values[1] = ObjectIdGetDatum(temperature_oid(state,
@@ -806,7 +806,7 @@ leadscore_explain(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	state = load_record(fcinfo);
 	rulebook = state->rulebook;
-	evaluate(rulebook, &result, &account);
+	evaluate(rulebook, NULL, &result, &account);
 
 	for (int i = 0; i < account.nspoken; i++)
 	{
@@ -867,6 +867,51 @@ leadscore_explain(PG_FUNCTION_ARGS)
 		put_text(values, nulls, EXPLAIN_NOTE, "rounding");
 		put_explain_row(rsinfo, values, nulls, &sum);
 	}
+
+	return (Datum) 0;
+}
+
+
+/* --------------------------------------------------------------------
+ * The clock
+ * --------------------------------------------------------------------
+ */
+
+static void
+put_clock_problem(ReturnSetInfo *rsinfo, const Rule *rule,
+				  const ClockProblem *problem)
+{
+	Datum		values[3];
+	bool		nulls[3] = {false};
+
+	if (problem->message == NULL)
+		return;
+	nulls[0] = rule == NULL;
+	values[0] = rule == NULL ? (Datum) 0 : Int64GetDatum(rule->id);
+	values[1] = CStringGetTextDatum(problem->message);
+	values[2] = CStringGetTextDatum(problem->hint);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * leadscore._clock_problems(model text)
+ *		The rules that read the clock in a way that does not tell when they
+ *		will change; last the channel, which is no rule.
+ */
+PG_FUNCTION_INFO_V1(leadscore_clock_problems);
+Datum
+leadscore_clock_problems(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Rulebook   *rulebook;
+
+	InitMaterializedSRF(fcinfo, 0);
+	rulebook = rulebook_acquire(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								GetActiveSnapshot(), false);
+	for (int i = 0; i < rulebook->nrules; i++)
+		put_clock_problem(rsinfo, &rulebook->rules[i], &rulebook->rules[i].clock);
+	put_clock_problem(rsinfo, NULL, &rulebook->channel_clock);
+	rulebook_release(rulebook);
 
 	return (Datum) 0;
 }
