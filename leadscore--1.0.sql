@@ -10,7 +10,8 @@
  *	2. Tables		the scoring matrix
  *	3. Rules		what may be written into the tables
  *	4. Scoring		score, fit, temperature, grade, explain
- *	5. Matrices		copy, export, import, templates
+ *	5. Attaching	scoring the leads of a CRM as they are written
+ *	6. Matrices		copy, export, import, templates
  *
  * Every name is qualified, so that it does not matter who installs it under
  * which search_path.
@@ -1259,7 +1260,835 @@ COMMENT ON FUNCTION leadscore._clock_problems(text) IS
 REVOKE ALL ON FUNCTION leadscore._clock_problems(text) FROM PUBLIC;
 
 /* ----------------------------------------------------------------------
- * 5. Matrices as a whole: copy, export, import, templates
+ * 5. Attaching
+ *
+ * An attached model has triggers on its table of leads, a state table with a
+ * row per lead and a view over it.  Those belong to the owner of the leads'
+ * table and are no members of the extension, so that every dump has them.
+ *
+ * What users call is in C and checks that they own what the model reads; the
+ * twin with an underscore does the work, as the owner of the extension.
+ * ----------------------------------------------------------------------
+ */
+
+CREATE TABLE leadscore.attachment (
+	model				text COLLATE "C" PRIMARY KEY
+						REFERENCES leadscore.model ON UPDATE RESTRICT ON DELETE RESTRICT,
+	target				regclass NOT NULL,
+	target_name			text NOT NULL,
+	source				regclass,
+	source_name			text,
+	key_column			name NOT NULL,
+	score_column		name,
+	temperature_column	name,
+	grade_column		name,
+	stage_column		name,
+	attached_at			timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	rescored_version	bigint,
+	rescored_at			timestamptz
+);
+COMMENT ON TABLE leadscore.attachment IS
+'Attached models: which table their triggers are on, and what of a score is written back.  leadscore.attach() and its kin write it.';
+COMMENT ON COLUMN leadscore.attachment.model IS 'Model that is attached.';
+COMMENT ON COLUMN leadscore.attachment.target IS 'Table of the leads.';
+COMMENT ON COLUMN leadscore.attachment.target_name IS 'Its name when the model was attached: a loader may put another table in its place.';
+COMMENT ON COLUMN leadscore.attachment.source IS 'View or table whose rows the rules read; NULL: the target itself.';
+COMMENT ON COLUMN leadscore.attachment.source_name IS 'Its name when the model was attached.';
+COMMENT ON COLUMN leadscore.attachment.key_column IS 'Column of target and source that identifies a lead.';
+COMMENT ON COLUMN leadscore.attachment.score_column IS 'Column of the target that is set to the score; NULL: none.';
+COMMENT ON COLUMN leadscore.attachment.temperature_column IS 'Column of the target that is set to the temperature; NULL: none.';
+COMMENT ON COLUMN leadscore.attachment.grade_column IS 'Column of the target that is set to the grade; NULL: none.';
+COMMENT ON COLUMN leadscore.attachment.stage_column IS 'Column of the target that is set to the stage; NULL: none.';
+COMMENT ON COLUMN leadscore.attachment.attached_at IS 'When the model was attached first.';
+COMMENT ON COLUMN leadscore.attachment.rescored_version IS 'Version of the rules by which all leads were scored last; rows scored by an older one are right as well since.';
+COMMENT ON COLUMN leadscore.attachment.rescored_at IS 'When that was.';
+
+CREATE TABLE leadscore.watched (
+	model			text COLLATE "C" NOT NULL REFERENCES leadscore.attachment ON DELETE CASCADE,
+	relation		regclass NOT NULL,
+	relation_name	text NOT NULL,
+	lead_key		text NOT NULL,
+	search_path		text NOT NULL,
+	PRIMARY KEY (model, relation)
+);
+COMMENT ON TABLE leadscore.watched IS
+'Look-up tables whose changes re-score leads.  leadscore.watch() and leadscore.unwatch() write it.';
+COMMENT ON COLUMN leadscore.watched.model IS 'Model whose leads are scored.';
+COMMENT ON COLUMN leadscore.watched.relation IS 'Table that the model''s source looks things up in.';
+COMMENT ON COLUMN leadscore.watched.relation_name IS 'Its name when it was first watched.';
+COMMENT ON COLUMN leadscore.watched.lead_key IS 'SQL over a row of that table that gives the keys of the leads concerned.';
+COMMENT ON COLUMN leadscore.watched.search_path IS 'Schemas in which its names are looked up.';
+
+CREATE TABLE leadscore.rescore_run (
+	model		text COLLATE "C" PRIMARY KEY REFERENCES leadscore.attachment ON DELETE CASCADE,
+	version		bigint NOT NULL,
+	started_at	timestamptz NOT NULL,
+	updated_at	timestamptz NOT NULL,
+	after_key	text,
+	total		bigint NOT NULL,
+	seen		bigint NOT NULL DEFAULT 0,
+	written		bigint NOT NULL DEFAULT 0,
+	held		text[] NOT NULL DEFAULT '{}',
+	finished	boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE leadscore.rescore_run IS
+'How far the last rescore of a model has come; one that was interrupted goes on from here.  leadscore.rescore() writes it, the view leadscore.rescore_progress shows it.';
+COMMENT ON COLUMN leadscore.rescore_run.model IS 'Model that is rescored.';
+COMMENT ON COLUMN leadscore.rescore_run.version IS 'Version of the rules by which.';
+COMMENT ON COLUMN leadscore.rescore_run.started_at IS 'When it began.';
+COMMENT ON COLUMN leadscore.rescore_run.updated_at IS 'When the last batch was done.';
+COMMENT ON COLUMN leadscore.rescore_run.after_key IS 'Key of the last lead done, as text.';
+COMMENT ON COLUMN leadscore.rescore_run.total IS 'Leads there are, more or less.';
+COMMENT ON COLUMN leadscore.rescore_run.seen IS 'Leads looked at.';
+COMMENT ON COLUMN leadscore.rescore_run.written IS 'States that were written.';
+COMMENT ON COLUMN leadscore.rescore_run.held IS 'Keys of leads whose state somebody else held; they come last.';
+COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.attachment', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.watched', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.rescore_run', '');
+
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.attachment
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.attachment
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.watched
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.watched
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.rescore_run
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.rescore_run
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+
+/*
+ * What an attached model is about must not change under its triggers.
+ */
+CREATE FUNCTION leadscore.guard_attached_model() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	a	leadscore.attachment;
+BEGIN
+	SELECT * INTO a FROM leadscore.attachment WHERE attachment.model = OLD.name;
+	IF FOUND AND (TG_OP = 'DELETE' OR NEW.name <> a.model OR NEW.target <> a.target
+				  OR NEW.source IS DISTINCT FROM a.source OR NEW.key_column IS DISTINCT FROM a.key_column) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_in_use',
+			MESSAGE = format('scoring model "%s" is attached', OLD.name),
+			DETAIL = 'Its name, target, source and key column stay as they are as long as triggers score by it.',
+			HINT = format('Call leadscore.detach(%L) first.', OLD.name);
+	END IF;
+	IF TG_OP = 'DELETE' THEN
+		RETURN OLD;
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION leadscore.guard_attached_model() IS
+'Trigger on leadscore.model: an attached model keeps its name, target, source and key column';
+REVOKE ALL ON FUNCTION leadscore.guard_attached_model() FROM PUBLIC;
+CREATE TRIGGER a_guard_attached BEFORE UPDATE OF name, target, source, key_column OR DELETE ON leadscore.model
+	FOR EACH ROW EXECUTE FUNCTION leadscore.guard_attached_model();
+
+DO $$
+DECLARE
+	t record;
+BEGIN
+	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
+			 FROM pg_catalog.pg_trigger g
+			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.attachment,leadscore.watched,leadscore.rescore_run}'::pg_catalog.regclass[])
+			   AND NOT g.tgisinternal
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
+	END LOOP;
+END
+$$;
+
+--
+-- Triggers on the CRM's tables
+--
+
+CREATE FUNCTION leadscore.capture() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_capture'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.capture() IS
+'Trigger on a table of leads: scores each lead that is written, by the model that is its argument; attach() creates it';
+
+CREATE FUNCTION leadscore.write_back() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_write_back'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.write_back() IS
+'Trigger on a table of leads: sets the columns that attach() was told to write back';
+
+CREATE FUNCTION leadscore.capture_watched() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_capture_watched'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.capture_watched() IS
+'Trigger on a look-up table: re-scores the leads concerned; watch() creates it';
+
+CREATE FUNCTION leadscore._columns_changed(VARIADIC "any") RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_columns_changed'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore._columns_changed("any") IS
+'Internal: does any of the pairs of arguments differ as stored?';
+
+CREATE FUNCTION leadscore.lead_changed_support(internal) RETURNS internal
+AS 'MODULE_PATHNAME', 'leadscore_lead_changed_support'
+LANGUAGE C STRICT;
+COMMENT ON FUNCTION leadscore.lead_changed_support(internal) IS
+'Planner support: puts the columns that the rules read in the place of whole rows';
+
+CREATE FUNCTION leadscore.lead_changed(model text, old record, new record) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_lead_changed'
+LANGUAGE C STABLE PARALLEL SAFE
+SUPPORT leadscore.lead_changed_support;
+COMMENT ON FUNCTION leadscore.lead_changed(text, record, record) IS
+'Condition of the triggers: did an update change anything that the model reads?  Elsewhere it says yes.';
+
+CREATE FUNCTION leadscore._expected_triggers(model text)
+RETURNS TABLE (relation regclass, trigger name, definition text)
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- row triggers of a partitioned table reach its partitions by themselves;
+	-- TRUNCATE of a partition fires its own triggers alone, and tables that
+	-- inherit otherwise have nothing of their parent's
+	WITH RECURSIVE a AS (
+		SELECT * FROM leadscore.attachment WHERE attachment.model = _expected_triggers.model
+	), tree(oid, partition) AS (
+		SELECT c.oid, false FROM a JOIN pg_class c ON c.oid = a.target
+		UNION
+		SELECT i.inhrelid, c.relispartition
+		FROM tree JOIN pg_inherits i ON i.inhparent = tree.oid JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE NOT i.inhdetachpending
+	), kinds(kind, prefix, clause, function, once) AS (VALUES
+		('insert', 'leadscore_', 'AFTER INSERT ON %s FOR EACH ROW', 'leadscore.capture', true),
+		('update', 'leadscore_', 'AFTER UPDATE ON %s FOR EACH ROW WHEN (leadscore.lead_changed(%L, OLD.*, NEW.*))', 'leadscore.capture', true),
+		('delete', 'leadscore_', 'AFTER DELETE ON %s FOR EACH ROW', 'leadscore.capture', true),
+		('truncate', 'leadscore_', 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT', 'leadscore.capture', false),
+		-- sorts behind all others, whose changes the score is of
+		('write_back', '~leadscore_', 'BEFORE INSERT OR UPDATE ON %s FOR EACH ROW', 'leadscore.write_back', true)
+	)
+	SELECT tree.oid::regclass, n.name,
+		   format('CREATE TRIGGER %I ', n.name) || format(k.clause, tree.oid::regclass, a.model)
+		   || format(' EXECUTE FUNCTION %s(%L)', k.function, a.model)
+	FROM a, tree JOIN pg_class c ON c.oid = tree.oid, kinds k,
+		 LATERAL (SELECT (k.prefix || _expected_triggers.model || '_' || k.kind)::name) n(name)
+	WHERE NOT (k.once AND tree.partition)
+	  AND NOT (k.kind = 'truncate' AND c.relkind NOT IN ('r', 'p'))
+	  AND (k.kind <> 'write_back'
+		   OR coalesce(a.score_column, a.temperature_column, a.grade_column, a.stage_column) IS NOT NULL)
+	UNION ALL
+	SELECT w.relation, n.name,
+		   format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION leadscore.capture_watched(%L)',
+				  n.name, w.relation, w.model)
+	FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation,
+		 LATERAL (SELECT ('leadscore_' || w.model || '_watch')::name) n(name)
+	WHERE w.model = _expected_triggers.model
+	UNION ALL
+	SELECT w.relation, n.name,
+		   format('CREATE TRIGGER %I AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION leadscore.capture_watched(%L)',
+				  n.name, w.relation, w.model)
+	FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p'),
+		 LATERAL (SELECT ('leadscore_' || w.model || '_watch_truncate')::name) n(name)
+	WHERE w.model = _expected_triggers.model
+$$;
+COMMENT ON FUNCTION leadscore._expected_triggers(text) IS
+'Internal: the triggers that an attached model has, and how they are made.';
+
+CREATE FUNCTION leadscore._present_triggers(model text)
+RETURNS TABLE (relation regclass, trigger name, enabled boolean)
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT t.tgrelid::regclass, t.tgname, t.tgenabled = 'A'
+	FROM pg_trigger t
+	WHERE t.tgfoid IN ('leadscore.capture'::regproc, 'leadscore.write_back'::regproc, 'leadscore.capture_watched'::regproc)
+	  AND t.tgparentid = 0
+	  AND t.tgargs = convert_to(_present_triggers.model, getdatabaseencoding()) || '\x00'::bytea
+$$;
+COMMENT ON FUNCTION leadscore._present_triggers(text) IS
+'Internal: the triggers that call our functions for a model, without those that partitions have from their parent; enabled means ALWAYS.';
+
+CREATE FUNCTION leadscore._install_triggers(model text) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	e record;
+BEGIN
+	-- what is there and should not be, or is not what it should be
+	FOR e IN
+		SELECT p.relation, p.trigger FROM leadscore._present_triggers(_install_triggers.model) p
+		WHERE NOT EXISTS (SELECT FROM leadscore._expected_triggers(_install_triggers.model) x
+						  WHERE x.relation = p.relation AND x.trigger = p.trigger)
+	LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', e.trigger, e.relation);
+		RETURN NEXT format('dropped trigger %I on %s', e.trigger, e.relation);
+	END LOOP;
+	FOR e IN
+		SELECT x.relation, x.trigger, x.definition, p.enabled
+		FROM leadscore._expected_triggers(_install_triggers.model) x
+		LEFT JOIN leadscore._present_triggers(_install_triggers.model) p
+			ON p.relation = x.relation AND p.trigger = x.trigger
+		WHERE p.enabled IS NOT TRUE
+		ORDER BY x.relation::text, x.trigger
+	LOOP
+		IF e.enabled IS NULL THEN
+			EXECUTE e.definition;
+			EXECUTE format('COMMENT ON TRIGGER %I ON %s IS %L', e.trigger, e.relation,
+						   format('Scores leads by the model %s; leadscore.detach(%L) removes it.', _install_triggers.model, _install_triggers.model));
+		END IF;
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.relation, e.trigger);
+		RETURN NEXT format(CASE WHEN e.enabled IS NULL THEN 'created trigger %I on %s' ELSE 'enabled trigger %I on %s' END,
+						   e.trigger, e.relation);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION leadscore._install_triggers(text) IS
+'Internal: brings the triggers of a model to what they should be, and says what it did.';
+
+--
+-- Reading states
+--
+
+CREATE FUNCTION leadscore.lead_visible(model text, lead_key anyelement) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_lead_visible'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION leadscore.lead_visible(text, anyelement) IS
+'May the current user see this lead?  True unless row level security of the leads'' table applies to him; then the lead is looked up as him.  NULL gives NULL.  The policies of the state tables call it.';
+
+CREATE TYPE leadscore._live_evaluation AS (
+	score			integer,
+	temperature		text,
+	grade			text,
+	fit				double precision,
+	engagement		double precision,
+	disqualified	boolean
+);
+COMMENT ON TYPE leadscore._live_evaluation IS 'Internal: what leadscore._live() returns.';
+
+CREATE FUNCTION leadscore._live(model text, lead_key anyelement) RETURNS leadscore._live_evaluation
+AS 'MODULE_PATHNAME', 'leadscore_live'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore._live(text, anyelement) IS
+'Internal: evaluation of an attached model''s lead as of the start of the statement, for those who may read the state table.  The scored views call it for leads whose stored values are past their time.';
+
+--
+-- Attaching
+--
+
+CREATE FUNCTION leadscore._key_type(model text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m			leadscore.model;
+	relation	regclass;
+	type		oid;
+	key_collation oid;
+	found		text;
+BEGIN
+	SELECT * INTO m FROM leadscore.model WHERE model.name = _key_type.model;
+	FOREACH relation IN ARRAY ARRAY[m.target, coalesce(m.source, m.target)] LOOP
+		type := NULL;
+		SELECT a.atttypid, a.attcollation INTO type, key_collation
+		FROM pg_attribute a
+		WHERE a.attrelid = relation AND a.attname = m.key_column AND a.attnum > 0 AND NOT a.attisdropped;
+		IF type IS NULL THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'undefined_column',
+				MESSAGE = format('key column "%s" of scoring model "%s" does not exist in "%s"', m.key_column, m.name, relation);
+		END IF;
+		IF type <> ALL ('{smallint,integer,bigint,uuid,numeric,text,character varying,character}'::regtype[]) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'datatype_mismatch',
+				MESSAGE = format('key column "%s" of "%s" has type %s', m.key_column, relation, format_type(type, NULL)),
+				DETAIL = 'A lead''s key is an integer, numeric, uuid or text column.',
+				HINT = 'Set key_column in leadscore.model to another column that identifies a lead.';
+		END IF;
+		IF found IS NOT NULL AND found <> format_type(type, NULL) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'datatype_mismatch',
+				MESSAGE = format('key column "%s" has type %s in "%s" and type %s in "%s"',
+								 m.key_column, found, m.target, format_type(type, NULL), relation),
+				HINT = 'Cast the column in the view to the type that it has in the table.';
+		END IF;
+		found := coalesce(found, format_type(type, NULL));
+	END LOOP;
+	SELECT a.attcollation INTO key_collation FROM pg_attribute a WHERE a.attrelid = m.target AND a.attname = m.key_column;
+	RETURN found || CASE WHEN key_collation IN (0, 100) THEN ''
+						 ELSE (SELECT format(' COLLATE %I.%I', n.nspname, c.collname)
+							   FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = key_collation) END;
+END
+$$;
+COMMENT ON FUNCTION leadscore._key_type(text) IS
+'Internal: type of a model''s lead keys, with collation, as a column definition has it; an error if they cannot be keys.';
+
+CREATE FUNCTION leadscore._require_attachable(model text, written_back name[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m		leadscore.model;
+	kind	"char";
+	stray	record;
+BEGIN
+	SELECT * INTO m FROM leadscore.model WHERE model.name = _require_attachable.model;
+	SELECT c.relkind INTO kind FROM pg_class c WHERE c.oid = m.target;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_table',
+			MESSAGE = format('target of scoring model "%s" does not exist any more', m.name),
+			HINT = 'Point the columns target and source of leadscore.model to tables that exist.';
+	END IF;
+	IF (SELECT c.relpersistence FROM pg_class c WHERE c.oid = m.target) = 't' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'wrong_object_type',
+			MESSAGE = format('"%s" is a temporary table', m.target),
+			HINT = 'Score it without attaching: leadscore.score(model, lead).';
+	END IF;
+	IF m.key_column IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" has no key column', m.name),
+			DETAIL = format('"%s" has no primary key of one column%s.', m.target,
+							CASE WHEN m.source IS NULL THEN '' ELSE ' that its source shows' END),
+			HINT = 'Set key_column in leadscore.model to a unique column of target and source.';
+	END IF;
+	PERFORM leadscore._key_type(m.name);
+	-- partitioned and inherited tables cannot promise it; then what is there counts
+	IF kind = 'r' AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = m.target)
+		AND NOT EXISTS (
+			SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+			WHERE i.indrelid = m.target AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1
+			  AND i.indpred IS NULL AND a.attname = m.key_column) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('key column "%s" of "%s" is not unique', m.key_column, m.target),
+			DETAIL = 'No unique index is on that column alone.',
+			HINT = format('Create one (CREATE UNIQUE INDEX CONCURRENTLY ON %s (%I)), or set key_column in leadscore.model to a column that has one.',
+						  m.target, m.key_column);
+	END IF;
+
+	SELECT * INTO stray FROM leadscore._clock_problems(m.name) LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'feature_not_supported',
+			MESSAGE = format('rule %s of scoring model "%s" cannot be attached: %s', stray.rule, m.name, stray.message),
+			HINT = stray.hint;
+	END IF;
+
+	-- write-back
+	IF array_remove(written_back, NULL) <> '{}' THEN
+		IF m.source IS NOT NULL AND m.source <> m.target THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'feature_not_supported',
+				MESSAGE = format('scores of model "%s" cannot be written back', m.name),
+				DETAIL = 'Its source is not the table of leads, so that a lead''s score is known only after its row was written.',
+				HINT = format('Read them from the view leadscore.%s_scored.', m.name);
+		END IF;
+		SELECT c.name INTO stray FROM unnest(written_back) c(name)
+		WHERE c.name IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.target AND a.attname = c.name
+						  AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a');
+		IF FOUND THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'undefined_column',
+				MESSAGE = format('"%s" has no column "%s" that can be written', m.target, stray.name);
+		END IF;
+		SELECT a.attname, a.attname = ANY (written_back) AS cyclic INTO stray
+		FROM leadscore._columns_read(m.name) r JOIN pg_attribute a ON a.attrelid = m.target AND a.attname = r.name
+		WHERE a.attname = ANY (written_back) OR a.attgenerated <> '' LIMIT 1;
+		IF FOUND THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'feature_not_supported',
+				MESSAGE = format('scores of model "%s" cannot be written back', m.name),
+				DETAIL = format(CASE WHEN stray.cyclic THEN 'A rule reads the column "%s", which would be written.'
+								ELSE 'A rule reads the generated column "%s", which is not known yet when a row is about to be written.' END,
+								stray.attname);
+		END IF;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore._require_attachable(text, name[]) IS
+'Internal: an error if a model cannot be attached, or columns cannot be written back.';
+
+CREATE FUNCTION leadscore._columns_read(model text) RETURNS TABLE (name name)
+AS 'MODULE_PATHNAME', 'leadscore_columns_read'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._columns_read(text) IS
+'Internal: the columns of a model''s source that its rules and its channel read.';
+REVOKE ALL ON FUNCTION leadscore._columns_read(text) FROM PUBLIC;
+
+CREATE FUNCTION leadscore._create_state_table(model text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- the fixed-length columns first: the row is narrow, and updates that leave
+	-- next_change_at alone stay on their page
+	EXECUTE format('CREATE TABLE leadscore.%I (
+		lead_key		%s,
+		fit				double precision NOT NULL,
+		engagement		double precision NOT NULL,
+		scored_at		timestamptz NOT NULL,
+		rules_version	bigint NOT NULL,
+		stage_since		timestamptz NOT NULL,
+		next_change_at	timestamptz,
+		score			integer NOT NULL,
+		stage			leadscore.lead_stage NOT NULL,
+		disqualified	boolean NOT NULL,
+		has_problem		boolean NOT NULL,
+		lead_exists		boolean NOT NULL,
+		temperature		text COLLATE "C" NOT NULL,
+		grade			text COLLATE "C" NOT NULL,
+		channel			text
+	) USING heap WITH (fillfactor = 90)', model || '_state', leadscore._key_type(model));
+END
+$$;
+COMMENT ON FUNCTION leadscore._create_state_table(text) IS
+'Internal: creates the state table of a model, without its index.';
+
+CREATE FUNCTION leadscore._finish_state_table(model text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state	text := format('leadscore.%I', model || '_state');
+	owner	name;
+	target	regclass;
+BEGIN
+	SELECT pg_get_userbyid(c.relowner), c.oid::regclass INTO owner, target
+	FROM leadscore.attachment a JOIN pg_class c ON c.oid = a.target
+	WHERE a.model = _finish_state_table.model;
+
+	EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (lead_key)', state);
+	EXECUTE format('CREATE INDEX ON %s (next_change_at) WHERE next_change_at IS NOT NULL', state);
+	EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', state);
+	EXECUTE format('CREATE POLICY lead_visible ON %s FOR SELECT USING (leadscore.lead_visible(%L, lead_key))', state, model);
+	EXECUTE format('ALTER TABLE %s OWNER TO %I', state, owner);
+	EXECUTE format('COMMENT ON TABLE %s IS %L', state,
+				   format('What the scoring model %s knows of each lead in %s.  Triggers write it; read it through leadscore.%s_scored.', model, target, model));
+	EXECUTE format('COMMENT ON COLUMN %s.lead_key IS %L', state, format('Key of the lead in %s.', target));
+	EXECUTE format('COMMENT ON COLUMN %s.fit IS %L', state, 'Total of the fit axis.');
+	EXECUTE format('COMMENT ON COLUMN %s.engagement IS %L', state, 'Total of the engagement axis, as of scored_at.');
+	EXECUTE format('COMMENT ON COLUMN %s.scored_at IS %L', state, 'When these values were worked out.');
+	EXECUTE format('COMMENT ON COLUMN %s.rules_version IS %L', state, 'Version of the model that did; a later rescore that changed nothing leaves it as it is.');
+	EXECUTE format('COMMENT ON COLUMN %s.stage_since IS %L', state, 'When the lead entered its stage.');
+	EXECUTE format('COMMENT ON COLUMN %s.next_change_at IS %L', state, 'Until when these values hold if nobody touches the lead; NULL: for ever.');
+	EXECUTE format('COMMENT ON COLUMN %s.score IS %L', state, 'Score: fit plus engagement, within the model''s range, rounded down.');
+	EXECUTE format('COMMENT ON COLUMN %s.stage IS %L', state, 'Stage of the funnel.');
+	EXECUTE format('COMMENT ON COLUMN %s.disqualified IS %L', state, 'Does a disqualifying rule match?');
+	EXECUTE format('COMMENT ON COLUMN %s.has_problem IS %L', state, 'Did a rule fail on this lead?  See leadscore.problem.');
+	EXECUTE format('COMMENT ON COLUMN %s.lead_exists IS %L', state, 'False for a lead of which only activities are known so far.');
+	EXECUTE format('COMMENT ON COLUMN %s.temperature IS %L', state, 'cold, warm or hot.');
+	EXECUTE format('COMMENT ON COLUMN %s.grade IS %L', state, 'Letter of the fit axis, and digit of the engagement axis if there is one.');
+	EXECUTE format('COMMENT ON COLUMN %s.channel IS %L', state, 'Acquisition channel: the first one known of the lead.');
+END
+$$;
+COMMENT ON FUNCTION leadscore._finish_state_table(text) IS
+'Internal: gives a state table that was filled its index, policy, owner and comments.';
+
+CREATE FUNCTION leadscore._create_scored_view(model text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	view	text := format('leadscore.%I', model || '_scored');
+	owner	name;
+	target	regclass;
+BEGIN
+	SELECT pg_get_userbyid(c.relowner), c.oid::regclass INTO owner, target
+	FROM leadscore.attachment a JOIN pg_class c ON c.oid = a.target
+	WHERE a.model = _create_scored_view.model;
+
+	EXECUTE format($view$
+		CREATE VIEW %s WITH (security_invoker = true) AS
+		SELECT s.lead_key,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).score ELSE s.score END AS score,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).temperature ELSE s.temperature END AS temperature,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).grade ELSE s.grade END AS grade,
+			   floor(CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).fit ELSE s.fit END + 1e-9)::integer AS fit,
+			   trunc((CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).engagement ELSE s.engagement END)::numeric, 2)::numeric(10,2) AS engagement,
+			   s.stage::text COLLATE "C" AS stage,
+			   s.stage::integer AS stage_rank,
+			   s.stage_since,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).disqualified ELSE s.disqualified END AS disqualified,
+			   s.channel,
+			   s.scored_at,
+			   s.next_change_at,
+			   s.rules_version,
+			   s.has_problem
+		FROM leadscore.%3$I s
+		WHERE s.lead_exists
+		$view$, view, model, model || '_state');
+	EXECUTE format('ALTER VIEW %s OWNER TO %I', view, owner);
+	EXECUTE format('COMMENT ON VIEW %s IS %L', view,
+				   format('Leads of %s with their score by the model %s, as of now.', target, model));
+	EXECUTE format('COMMENT ON COLUMN %s.lead_key IS %L', view, format('Key of the lead in %s; unique.', target));
+	EXECUTE format('COMMENT ON COLUMN %s.score IS %L', view, 'Score: fit plus engagement, within the model''s range, rounded down.');
+	EXECUTE format('COMMENT ON COLUMN %s.temperature IS %L', view, 'cold, warm or hot: by the score, cold if disqualified.');
+	EXECUTE format('COMMENT ON COLUMN %s.grade IS %L', view, 'Letter of the fit axis, and digit of the engagement axis if there is one: A1 is best.');
+	EXECUTE format('COMMENT ON COLUMN %s.fit IS %L', view, 'Who the lead is: total of the fit axis, rounded down.');
+	EXECUTE format('COMMENT ON COLUMN %s.engagement IS %L', view, 'What the lead does: total of the engagement axis, cut to two decimals.');
+	EXECUTE format('COMMENT ON COLUMN %s.stage IS %L', view, 'Stage of the funnel, as text.');
+	EXECUTE format('COMMENT ON COLUMN %s.stage_rank IS %L', view, 'Number that orders as stages do: below 100 exits, from 200 qualified, from 300 customers.');
+	EXECUTE format('COMMENT ON COLUMN %s.stage_since IS %L', view, 'When the lead entered its stage.');
+	EXECUTE format('COMMENT ON COLUMN %s.disqualified IS %L', view, 'Does a disqualifying rule match?');
+	EXECUTE format('COMMENT ON COLUMN %s.channel IS %L', view, 'Acquisition channel: the first one known of the lead.');
+	EXECUTE format('COMMENT ON COLUMN %s.scored_at IS %L', view, 'When the stored values were worked out.');
+	EXECUTE format('COMMENT ON COLUMN %s.next_change_at IS %L', view, 'When time alone changes the values next; NULL: never.  Those of leads past it are worked out as they are read.');
+	EXECUTE format('COMMENT ON COLUMN %s.rules_version IS %L', view, 'Version of the model by which the stored values were worked out.');
+	EXECUTE format('COMMENT ON COLUMN %s.has_problem IS %L', view, 'Did a rule fail on this lead?  See leadscore.problem.');
+END
+$$;
+COMMENT ON FUNCTION leadscore._create_scored_view(text) IS
+'Internal: creates the scored view of a model.';
+
+CREATE TYPE leadscore.attach_summary AS (
+	leads		bigint,
+	skipped		bigint,
+	hot			bigint,
+	warm		bigint,
+	cold		bigint,
+	problems	bigint,
+	seconds		numeric
+);
+COMMENT ON TYPE leadscore.attach_summary IS
+'What leadscore.attach() did: leads scored, rows skipped for want of a key, leads by temperature, leads with a problem, and the time it took.';
+
+CREATE FUNCTION leadscore._backfill(model text, OUT leads bigint, OUT skipped bigint)
+AS 'MODULE_PATHNAME', 'leadscore_backfill'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._backfill(text) IS
+'Internal: scores all leads into an empty state table.';
+
+CREATE FUNCTION leadscore._rescore_batch(model text, after text, size integer,
+	OUT seen bigint, OUT written bigint, OUT last_key text, OUT version bigint, OUT finished boolean, OUT held text[])
+AS 'MODULE_PATHNAME', 'leadscore_rescore_batch'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore._rescore_batch(text, text, integer) IS
+'Internal: brings the states of the next leads behind a key up to date.';
+
+CREATE FUNCTION leadscore._rescore_lead(model text, lead_key text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_rescore_lead'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._rescore_lead(text, text) IS
+'Internal: brings the state of one lead up to date; was anything written?';
+
+CREATE FUNCTION leadscore._wait_for_writers(relations regclass[]) RETURNS void
+AS 'MODULE_PATHNAME', 'leadscore_wait_for_writers'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._wait_for_writers(regclass[]) IS
+'Internal: waits until every transaction that writes to one of the relations now has ended.';
+
+CREATE FUNCTION leadscore._rescore_all(model text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	batch	record;
+	after	text;
+	written	bigint := 0;
+	key		text;
+	held	text[] := '{}';
+BEGIN
+	LOOP
+		SELECT * INTO batch FROM leadscore._rescore_batch(_rescore_all.model, after, 10000);
+		written := written + batch.written;
+		held := held || batch.held;
+		after := coalesce(batch.last_key, after);
+		EXIT WHEN batch.finished;
+	END LOOP;
+	FOREACH key IN ARRAY held LOOP
+		written := written + leadscore._rescore_lead(_rescore_all.model, key)::integer;
+	END LOOP;
+	UPDATE leadscore.attachment SET rescored_version = batch.version, rescored_at = clock_timestamp()
+	WHERE model = _rescore_all.model;
+	RETURN written;
+END
+$$;
+COMMENT ON FUNCTION leadscore._rescore_all(text) IS
+'Internal: brings all states of a model up to date in this transaction, and returns how many were written.';
+
+CREATE FUNCTION leadscore._attach(model text, backfill boolean, score_column name, temperature_column name, grade_column name, stage_column name)
+RETURNS leadscore.attach_summary
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m			leadscore.model;
+	started		timestamptz := clock_timestamp();
+	known		boolean;
+	filled		record;
+	result		leadscore.attach_summary;
+BEGIN
+	SELECT * INTO m FROM leadscore.model WHERE model.name = _attach.model;
+	-- says what is wrong before it waits for a lock
+	PERFORM leadscore._require_attachable(m.name, ARRAY[score_column, temperature_column, grade_column, stage_column]);
+	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', m.target);
+
+	known := EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name);
+	INSERT INTO leadscore.attachment AS a (model, target, target_name, source, source_name, key_column,
+										   score_column, temperature_column, grade_column, stage_column)
+	VALUES (m.name, m.target, m.target::text, m.source, m.source::text, m.key_column,
+			_attach.score_column, _attach.temperature_column, _attach.grade_column, _attach.stage_column)
+	ON CONFLICT (model) DO UPDATE
+	SET score_column = excluded.score_column, temperature_column = excluded.temperature_column,
+		grade_column = excluded.grade_column, stage_column = excluded.stage_column;
+
+	IF to_regclass(format('leadscore.%I', m.name || '_state')) IS NULL THEN
+		PERFORM leadscore._create_state_table(m.name);
+		IF coalesce(backfill, true) THEN
+			SELECT * INTO filled FROM leadscore._backfill(m.name);
+			UPDATE leadscore.attachment SET rescored_version = m.version, rescored_at = clock_timestamp()
+			WHERE attachment.model = m.name;
+		END IF;
+		BEGIN
+			PERFORM leadscore._finish_state_table(m.name);
+		EXCEPTION WHEN unique_violation THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'unique_violation',
+				MESSAGE = format('key column "%s" of scoring model "%s" is not unique', m.key_column, m.name),
+				DETAIL = format('Several rows of %s have the same key.', coalesce(m.source, m.target)),
+				HINT = CASE WHEN m.source IS NULL THEN 'Set key_column in leadscore.model to a column that identifies a lead.'
+							ELSE 'Write the view so that it has one row per lead.' END;
+		END;
+	ELSIF NOT known THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'duplicate_table',
+			MESSAGE = format('table leadscore.%I exists already', m.name || '_state'),
+			DETAIL = format('It does not belong to scoring model "%s", which is not attached.', m.name),
+			HINT = 'Drop or rename it.';
+	ELSIF coalesce(backfill, true) THEN
+		PERFORM leadscore._install_triggers(m.name);
+		PERFORM leadscore._rescore_all(m.name);
+	END IF;
+	IF to_regclass(format('leadscore.%I', m.name || '_scored')) IS NULL THEN
+		PERFORM leadscore._create_scored_view(m.name);
+	END IF;
+	PERFORM leadscore._install_triggers(m.name);
+
+	EXECUTE format('SELECT count(*), NULL, count(*) FILTER (WHERE temperature = ''hot''), count(*) FILTER (WHERE temperature = ''warm''),
+						   count(*) FILTER (WHERE temperature = ''cold''), count(*) FILTER (WHERE has_problem), NULL
+					FROM leadscore.%I WHERE lead_exists', m.name || '_state') INTO result;
+	IF filled.skipped IS NULL THEN
+		EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', m.target, m.key_column) INTO result.skipped;
+	ELSE
+		result.skipped := filled.skipped;
+	END IF;
+	result.seconds := round(extract(epoch FROM clock_timestamp() - started)::numeric, 3);
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION leadscore._attach(text, boolean, name, name, name, name) IS
+'Internal: what leadscore.attach() does.';
+
+CREATE FUNCTION leadscore.attach(model text, backfill boolean DEFAULT true, score_column name DEFAULT NULL,
+	temperature_column name DEFAULT NULL, grade_column name DEFAULT NULL, stage_column name DEFAULT NULL)
+RETURNS leadscore.attach_summary
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.attach(text, boolean, name, name, name, name) IS
+'Scores every lead of a model''s table from now on, in the commit that writes it: creates leadscore.<model>_state and the view leadscore.<model>_scored, puts triggers on the table, and scores the leads there are, unless backfill is false.  The columns named are set in the lead''s own row.  Writers wait until commit.  Again on an attached model: mends what is missing, sets the columns anew and, unless backfill is false, brings all states up to date.  The caller owns target and source.  Errors: 42704 unknown model, 42501 not the owner, 55000 no key column or not a unique one, 42804 its type is no key, 0A000 a rule or a column that cannot be, 23505 several rows with one key.';
+
+CREATE FUNCTION leadscore._detach(model text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	t		record;
+	found	boolean := EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = _detach.model);
+BEGIN
+	FOR t IN SELECT * FROM leadscore._present_triggers(_detach.model) LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', t.trigger, t.relation);
+		found := true;
+	END LOOP;
+	IF found THEN
+		EXECUTE format('DROP VIEW IF EXISTS leadscore.%I', _detach.model || '_scored');
+		EXECUTE format('DROP TABLE IF EXISTS leadscore.%I', _detach.model || '_state');
+		DELETE FROM leadscore.attachment a WHERE a.model = _detach.model;
+		DELETE FROM leadscore.problem p WHERE p.model = _detach.model AND p.lead_key IS NOT NULL;
+	END IF;
+	RETURN found;
+END
+$$;
+COMMENT ON FUNCTION leadscore._detach(text) IS
+'Internal: what leadscore.detach() does.';
+
+CREATE FUNCTION leadscore.detach(model text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.detach(text) IS
+'Takes away what attach() made: triggers, scored view and state table with all states.  The model and its rules stay.  Returns whether there was anything.  Errors: 42704 unknown model, 42501 not the owner, 2BP01 other views depend on it.';
+
+CREATE FUNCTION leadscore._watch(model text, relation regclass, lead_key_expression text, search_path text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = _watch.model) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" is not attached', _watch.model),
+			HINT = format('Call leadscore.attach(%L) first.', _watch.model);
+	END IF;
+	IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'wrong_object_type',
+			MESSAGE = format('"%s" is not a table', relation),
+			HINT = 'Watch the tables that the source reads.';
+	END IF;
+	INSERT INTO leadscore.watched AS w (model, relation, relation_name, lead_key, search_path)
+	VALUES (_watch.model, _watch.relation, _watch.relation::text, lead_key_expression, _watch.search_path)
+	ON CONFLICT (model, relation) DO UPDATE
+	SET lead_key = excluded.lead_key, search_path = excluded.search_path, relation_name = excluded.relation_name;
+	PERFORM leadscore._install_triggers(_watch.model);
+END
+$$;
+COMMENT ON FUNCTION leadscore._watch(text, regclass, text, text) IS
+'Internal: what leadscore.watch() does.';
+
+CREATE FUNCTION leadscore.watch(model text, relation regclass, lead_key_expression text) RETURNS void
+AS 'MODULE_PATHNAME', 'leadscore_watch'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.watch(text, regclass, text) IS
+'Re-scores leads of an attached model when a table changes that its source looks things up in.  The expression is SQL over a row of that table: columns by their names, the row by the table''s; it gives a lead''s key, an array of keys, or is a SELECT of keys.  Again: another expression.  The caller owns the table, target and source.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, 42809 not a table, 22004 NULL, and what is wrong with the expression.';
+
+CREATE FUNCTION leadscore._unwatch(model text, relation regclass) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	DELETE FROM leadscore.watched w WHERE w.model = _unwatch.model AND w.relation = _unwatch.relation;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	PERFORM leadscore._install_triggers(_unwatch.model);
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION leadscore._unwatch(text, regclass) IS
+'Internal: what leadscore.unwatch() does.';
+
+CREATE FUNCTION leadscore.unwatch(model text, relation regclass) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.unwatch(text, regclass) IS
+'Watches a table no longer.  Returns whether it was watched.  Errors: 42704 unknown model, 42501 not the owner.';
+
+/* ----------------------------------------------------------------------
+ * 6. Matrices as a whole: copy, export, import, templates
  * ----------------------------------------------------------------------
  */
 

@@ -67,4 +67,52 @@
 #define var_is_current_row(var) ((var)->varreturningtype == VAR_RETURNING_DEFAULT)
 #endif
 
+/*
+ * function_aclcheck(function, user, mode)
+ *
+ * One function for all kinds of objects since 16.
+ */
+#if PG_VERSION_NUM >= 160000
+#define function_aclcheck(function, user, mode) \
+	object_aclcheck(ProcedureRelationId, function, user, mode)
+#else
+#define function_aclcheck(function, user, mode) \
+	pg_proc_aclcheck(function, user, mode)
+#endif
+
+/*
+ * insert_index_entries(): ExecInsertIndexTuples(), which since 16 can be told
+ * to leave out all but summarizing indexes, as an update may ask.
+ */
+#if PG_VERSION_NUM >= 160000
+#define insert_index_entries(rri, slot, estate, update, no_dup_err, conflict, arbiters, only_summarizing) \
+	ExecInsertIndexTuples(rri, slot, estate, update, no_dup_err, conflict, arbiters, only_summarizing)
+#else
+typedef bool TU_UpdateIndexes;
+#define TU_None false
+#define TU_Summarizing false
+#define insert_index_entries(rri, slot, estate, update, no_dup_err, conflict, arbiters, only_summarizing) \
+	ExecInsertIndexTuples(rri, slot, estate, update, no_dup_err, conflict, arbiters)
+#endif
+
+/*
+ * index_insert_cleanup(index, info)
+ *
+ * Since 17 an access method may keep something between insertions.
+ */
+#if PG_VERSION_NUM < 170000
+#define index_insert_cleanup(index, info) ((void) (index), (void) (info))
+#endif
+
+/*
+ * begin_index_scan(): index_beginscan(), which since 18 can count what it does.
+ */
+#if PG_VERSION_NUM >= 180000
+#define begin_index_scan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define begin_index_scan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
 #endif							/* LEADSCORE_COMPAT_H */

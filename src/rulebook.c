@@ -1077,6 +1077,8 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone of scoring model \"%s\" is not known to this server",
 						model)));
+	rulebook->initial_stage =
+		DatumGetLeadStage(values[Anum_model_initial_stage - 1]);
 	rulebook->score_min = double_or(values[Anum_model_score_min - 1],
 									nulls[Anum_model_score_min - 1],
 									-get_float8_infinity());

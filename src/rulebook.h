@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "condition.h"
 #include "dispatch.h"
+#include "lead_stage.h"
 
 typedef struct Rule
 {
@@ -122,6 +123,7 @@ typedef struct Rulebook
 	double		axis_max[NUM_AXES];
 	double		score_min;
 	double		score_max;
+	LeadStage	initial_stage;
 
 	int			nfactors;
 	Factor	   *factors;

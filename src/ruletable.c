@@ -506,7 +506,8 @@ PG_FUNCTION_INFO_V1(leadscore_relax_foreign_keys);
 Datum
 leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 {
-	static const char *const tables[] = {"factor", "rule", "threshold", "problem"};
+	static const char *const tables[] = {"factor", "rule", "threshold", "problem",
+		"attachment", "watched", "rescore_run"};
 	static const char *role_before = NULL;
 	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
 										   tables, lengthof(tables));

@@ -1,0 +1,225 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *	  Who may attach, and acting for them.
+ *
+ * Attaching makes tables in the extension's schema and triggers on the CRM's
+ * tables, which takes more rights than the caller has; and it makes triggers
+ * read source and look-ups as their owners.  So the caller must own every
+ * relation concerned, and then our own SQL is run as the extension's owner.
+ *
+ * Each function that users call, attach() for one, has a twin, _attach(), with
+ * the same arguments, that does the work and that nobody else may call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "condition.h"
+#include "rulebook.h"
+#include "ruletable.h"
+#include "source.h"
+#include "watch.h"
+
+/*
+ * Is the current user the owner of a relation, or as good as that?
+ */
+static void
+require_owner(const char *model, Oid relid)
+{
+	Oid			owner = relation_owner(relid);
+
+	/* one that is gone cannot be taken advantage of */
+	if (!OidIsValid(owner) || has_privs_of_role(GetUserId(), owner))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("must be owner of %s", qualified_relation_name(relid)),
+			 errdetail("The triggers of scoring model \"%s\" act with the rights of its owner.",
+					   model),
+			 errhint("Let the owner call it, or a superuser.")));
+}
+
+/*
+ * The relations that a model reads must be the caller's.
+ */
+static void
+require_model_owner(const char *model)
+{
+	Relation	rel = table_open(leadscore_relation("model"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Datum		values[Natts_model];
+	bool		nulls[Natts_model];
+
+	ScanKeyInit(&key, Anum_model_name, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, leadscore_relation("model_pkey"), true,
+							  snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("scoring model \"%s\" does not exist", model),
+				 errhint("The table leadscore.model lists the models.")));
+	heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+	require_owner(model, DatumGetObjectId(values[Anum_model_target - 1]));
+	if (!nulls[Anum_model_source - 1])
+		require_owner(model, DatumGetObjectId(values[Anum_model_source - 1]));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+}
+
+/*
+ * leadscore.<name>(model text, ...)
+ *		Calls leadscore._<name> with the same arguments as the owner of the
+ *		extension, if the caller owns what the model reads, and whatever
+ *		relations are named besides.  Errors: 22004 model is NULL, 42704
+ *		unknown model, 42501 not the owner, and those of the twin.
+ */
+PG_FUNCTION_INFO_V1(leadscore_act_as_owner);
+Datum
+leadscore_act_as_owner(PG_FUNCTION_ARGS)
+{
+	Oid			self = fcinfo->flinfo->fn_oid;
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	char	   *model;
+	Oid			twin;
+	Oid			save_userid;
+	int			save_sec_context;
+	FmgrInfo	flinfo;
+	LOCAL_FCINFO(twin_fcinfo, FUNC_MAX_ARGS);
+	Datum		result;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the scoring model must not be NULL")));
+	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	require_model_owner(model);
+
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(self));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", self);
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	for (int i = 1; i < proc->pronargs; i++)
+	{
+		if (proc->proargtypes.values[i] == REGCLASSOID && !PG_ARGISNULL(i))
+			require_owner(model, PG_GETARG_OID(i));
+	}
+	twin = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum(psprintf("_%s", NameStr(proc->proname))),
+						   PointerGetDatum(&proc->proargtypes),
+						   ObjectIdGetDatum(get_namespace_oid(LEADSCORE_SCHEMA, false)));
+	if (!OidIsValid(twin))
+		elog(ERROR, "function %s has no twin", NameStr(proc->proname));
+
+	fmgr_info(twin, &flinfo);
+	InitFunctionCallInfoData(*twin_fcinfo, &flinfo, PG_NARGS(),
+							 PG_GET_COLLATION(), NULL, NULL);
+	for (int i = 0; i < PG_NARGS(); i++)
+		twin_fcinfo->args[i] = fcinfo->args[i];
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(proc->proowner,
+						   save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	ReleaseSysCache(tuple);
+	result = FunctionCallInvoke(twin_fcinfo);
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+
+	if (twin_fcinfo->isnull)
+		PG_RETURN_NULL();
+	return result;
+}
+
+/*
+ * leadscore.watch(model text, relation regclass, lead_key_expression text)
+ *		Checks the expression under the session's search_path, and has it
+ *		stored with that.
+ */
+PG_FUNCTION_INFO_V1(leadscore_watch);
+Datum
+leadscore_watch(PG_FUNCTION_ARGS)
+{
+	static Oid	types[] = {TEXTOID, REGCLASSOID, TEXTOID, TEXTOID};
+	char	   *model;
+	char	   *path = condition_current_path();
+	Datum		values[4];
+	Oid			save_userid;
+	int			save_sec_context;
+
+	for (int i = 0; i < 3; i++)
+	{
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("watch needs a model, a relation and an expression")));
+		values[i] = PG_GETARG_DATUM(i);
+	}
+	values[3] = CStringGetTextDatum(path);
+	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	require_model_owner(model);
+	require_owner(model, PG_GETARG_OID(1));
+	watch_check(PG_GETARG_OID(1), text_to_cstring(PG_GETARG_TEXT_PP(2)), path);
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(relation_owner(leadscore_relation("watched")),
+						   save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT leadscore._watch($1, $2, $3, $4)", 4,
+							  types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not watch a relation");
+	SPI_finish();
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+
+	PG_RETURN_VOID();
+}
+
+/*
+ * leadscore._columns_read(model text)
+ *		Names of the source's columns that the rules and the channel read.
+ */
+PG_FUNCTION_INFO_V1(leadscore_columns_read);
+Datum
+leadscore_columns_read(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Rulebook   *rulebook;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	rulebook = rulebook_acquire(text_to_cstring(PG_GETARG_TEXT_PP(0)), snapshot, false);
+	for (int i = 0; i < rulebook->ncapture_columns; i++)
+	{
+		Datum		value = NameGetDatum(&TupleDescAttr(rulebook->tupdesc,
+														rulebook->capture_columns[i] - 1)->attname);
+		bool		isnull = false;
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+	}
+	rulebook_release(rulebook);
+	UnregisterSnapshot(snapshot);
+
+	return (Datum) 0;
+}

@@ -1,0 +1,494 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.c
+ *	  Triggers on the tables of leads and on the look-ups of their sources.
+ *
+ * capture()			AFTER each row, and BEFORE TRUNCATE, on a table of leads
+ * capture_watched()	the same on a table that a source looks things up in
+ * write_back()			BEFORE each row, if columns of the lead are to be set
+ *
+ * They fire ALWAYS, on behalf of whoever writes.  All triggers of a statement
+ * use one set of rules, the newest at its first row.
+ *
+ * Rows are taken in the order in which they were written.  One that has been
+ * replaced since, by another trigger on the same table, is passed over: the
+ * newer one has its own event.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "capture.h"
+#include "lead_stage.h"
+#include "source.h"
+
+/* What all triggers of a statement share; lives as long as the statement. */
+typedef struct Statement
+{
+	dlist_node	all;
+	MemoryContext context;
+	MemoryContextCallback forget;
+	List	   *scorers;
+} Statement;
+
+/* What a trigger knows of its table. */
+typedef struct CapturedTable
+{
+	Scorer	   *scorer;
+	bool		usable;
+	AttrNumber	key_column;
+	AttrNumber *map;			/* column of each that the rules read */
+	AttrNumber	last_column;	/* the last of them */
+	AttrNumber	write_back[NUM_WRITE_BACKS];
+	FmgrInfo	input[NUM_WRITE_BACKS];
+	Oid			input_param[NUM_WRITE_BACKS];
+} CapturedTable;
+
+static dlist_head statements = DLIST_STATIC_INIT(statements);
+
+
+/* --------------------------------------------------------------------
+ * Setting up
+ * --------------------------------------------------------------------
+ */
+
+static void
+forget_statement(void *arg)
+{
+	dlist_delete(&((Statement *) arg)->all);
+}
+
+/*
+ * statement_scorer
+ *		The scorer of a model for a statement, which the memory of its executor
+ *		stands for: all triggers of a query have their functions in it,
+ *		whichever table or partition they are on.
+ */
+Scorer *
+statement_scorer(MemoryContext context, const char *model)
+{
+	MemoryContext caller;
+	Statement  *statement = NULL;
+	Scorer	   *scorer;
+	dlist_iter	iter;
+	ListCell   *lc;
+
+	dlist_foreach(iter, &statements)
+	{
+		Statement  *other = dlist_container(Statement, all, iter.cur);
+
+		if (other->context == context)
+		{
+			statement = other;
+			break;
+		}
+	}
+	caller = MemoryContextSwitchTo(context);
+	if (statement == NULL)
+	{
+		statement = palloc0(sizeof(Statement));
+		statement->context = context;
+		dlist_push_head(&statements, &statement->all);
+		statement->forget.func = forget_statement;
+		statement->forget.arg = statement;
+		MemoryContextRegisterResetCallback(context, &statement->forget);
+	}
+	foreach(lc, statement->scorers)
+	{
+		scorer = (Scorer *) lfirst(lc);
+		if (strcmp(scorer->model, model) == 0)
+		{
+			MemoryContextSwitchTo(caller);
+			return scorer;
+		}
+	}
+	scorer = scorer_create(model);
+	statement->scorers = lappend(statement->scorers, scorer);
+	MemoryContextSwitchTo(caller);
+
+	return scorer;
+}
+
+static AttrNumber
+find_column(TupleDesc desc, const char *name, Oid type)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return !OidIsValid(type) || att->atttypid == type ? i + 1 : 0;
+	}
+	return 0;
+}
+
+/*
+ * A varchar key is a text key to us.
+ */
+static bool
+same_key_type(Oid column, Oid key)
+{
+	return column == key ||
+		(column == VARCHAROID && key == TEXTOID) ||
+		(column == TEXTOID && key == VARCHAROID);
+}
+
+/*
+ * Learn how a table's rows map to the columns that the rules read.
+ */
+static bool
+map_table(CapturedTable *table, Relation rel)
+{
+	Scorer	   *scorer = table->scorer;
+	Rulebook   *rulebook = scorer->rulebook;
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (rulebook == NULL || scorer->states->key_index < 0)
+		return false;
+
+	/* whoever owns a table can hang the function on it: not his leads */
+	if (RelationGetRelid(rel) != scorer->target &&
+		!typeInheritsFrom(rel->rd_rel->reltype, get_rel_type_id(scorer->target)))
+		return false;
+
+	table->key_column = find_column(desc, scorer->key_column, InvalidOid);
+	if (table->key_column == 0 ||
+		!same_key_type(TupleDescAttr(desc, table->key_column - 1)->atttypid,
+					   scorer->key_type))
+	{
+		note_problem(scorer->model, -1, NULL, ERRCODE_DATATYPE_MISMATCH,
+					 psprintf("key column \"%s\" is gone or of another type",
+							  scorer->key_column));
+		return false;
+	}
+	table->last_column = table->key_column;
+	table->map = palloc0(sizeof(AttrNumber) * (rulebook->ncapture_columns + 1));
+	for (int i = 0; i < rulebook->ncapture_columns && !scorer->through_source; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rulebook->tupdesc,
+											  rulebook->capture_columns[i] - 1);
+
+		table->map[i] = find_column(desc, NameStr(att->attname), att->atttypid);
+		if (table->map[i] == 0)
+		{
+			note_problem(scorer->model, -1, NULL, ERRCODE_UNDEFINED_COLUMN,
+						 psprintf("column \"%s\" is gone or of another type",
+								  NameStr(att->attname)));
+			return false;
+		}
+		table->last_column = Max(table->last_column, table->map[i]);
+	}
+	for (int i = 0; i < NUM_WRITE_BACKS; i++)
+	{
+		Oid			type;
+		Oid			input;
+
+		if (scorer->write_back[i] == NULL)
+			continue;
+		table->write_back[i] = find_column(desc, scorer->write_back[i], InvalidOid);
+		if (table->write_back[i] == 0)
+			continue;			/* dropped: doctor() tells */
+		type = TupleDescAttr(desc, table->write_back[i] - 1)->atttypid;
+		getTypeInputInfo(type, &input, &table->input_param[i]);
+		fmgr_info(input, &table->input[i]);
+	}
+	return true;
+}
+
+/*
+ * What the trigger at hand needs; NULL if it has nothing to do.
+ */
+static CapturedTable *
+get_captured_table(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	CapturedTable *table = (CapturedTable *) fcinfo->flinfo->fn_extra;
+
+	if (table == NULL)
+	{
+		MemoryContext caller;
+		Scorer	   *scorer;
+
+		if (trigger->tg_trigger->tgnargs != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+					 errmsg("trigger \"%s\" must name a scoring model",
+							trigger->tg_trigger->tgname),
+					 errhint("Use leadscore.attach() to create it.")));
+		scorer = statement_scorer(fcinfo->flinfo->fn_mcxt, trigger->tg_trigger->tgargs[0]);
+		caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		table = palloc0(sizeof(CapturedTable));
+		table->scorer = scorer;
+		table->usable = map_table(table, trigger->tg_relation);
+		fcinfo->flinfo->fn_extra = table;
+		MemoryContextSwitchTo(caller);
+	}
+	return table->usable ? table : NULL;
+}
+
+static TriggerData *
+require_event(FunctionCallInfo fcinfo, const char *function, bool fits)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo) || !fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by the trigger it is made for",
+						function),
+				 errhint("Use leadscore.attach() to create its triggers.")));
+	return (TriggerData *) fcinfo->context;
+}
+
+
+/* --------------------------------------------------------------------
+ * Leads
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Put the columns that the rules read into the rulebook's slot.
+ */
+static void
+fill_slot(CapturedTable *table, TupleTableSlot *from)
+{
+	Rulebook   *rulebook = table->scorer->rulebook;
+	TupleTableSlot *to = rulebook->slot;
+
+	slot_getsomeattrs(from, table->last_column);
+	for (int i = 0; i < rulebook->ncapture_columns; i++)
+	{
+		int			column = rulebook->capture_columns[i] - 1;
+
+		to->tts_values[column] = from->tts_values[table->map[i] - 1];
+		to->tts_isnull[column] = from->tts_isnull[table->map[i] - 1];
+	}
+}
+
+/*
+ * The command that replaced or deleted a row; it was of this transaction.
+ */
+static CommandId
+replacing_command(Relation rel, HeapTuple old)
+{
+	if (rel->rd_tableam == NULL || old == NULL)
+		return InvalidCommandId;
+	return HeapTupleHeaderGetCmax(old->t_data);
+}
+
+/*
+ * Has another command of this transaction replaced a row already?
+ */
+static bool
+is_superseded(Relation rel, TupleTableSlot *slot)
+{
+	return rel->rd_tableam != NULL &&
+		!table_tuple_satisfies_snapshot(rel, slot, SnapshotSelf);
+}
+
+static void
+lead_written(CapturedTable *table, TriggerData *trigger)
+{
+	Scorer	   *scorer = table->scorer;
+	bool		by_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	TupleTableSlot *slot = by_update ? trigger->tg_newslot : trigger->tg_trigslot;
+	CommandId	replaced_by = InvalidCommandId;
+	Datum		key;
+	Datum		old_key = (Datum) 0;
+	bool		key_isnull;
+	bool		old_isnull = true;
+	bool		key_changed = false;
+	StateRow	row;
+
+	if (is_superseded(trigger->tg_relation, slot))
+		return;
+	key = slot_getattr(slot, table->key_column, &key_isnull);
+	if (by_update)
+	{
+		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor,
+											  table->key_column - 1);
+
+		old_key = slot_getattr(trigger->tg_trigslot, table->key_column, &old_isnull);
+		key_changed = key_isnull || old_isnull ? key_isnull != old_isnull :
+			!datum_image_eq(key, old_key, att->attbyval, att->attlen);
+		if (key_changed)
+			replaced_by = replacing_command(trigger->tg_relation,
+											trigger->tg_trigtuple);
+	}
+
+	/* one without a key waits until it has one */
+	if (key_isnull || (scorer->through_source && !scorer_read(scorer, key)))
+	{
+		/* what the source does not show is no lead of this model */
+		if (by_update && !old_isnull)
+			scorer_remove(scorer, old_key,
+						  key_changed ? replaced_by : InvalidCommandId);
+		return;
+	}
+	if (!scorer->through_source)
+		fill_slot(table, slot);
+	scorer_evaluate(scorer, key, false, &row);
+	scorer_store(scorer, key, key_changed && !old_isnull ? &old_key : NULL, &row,
+				 !by_update || (key_changed && old_isnull), replaced_by);
+}
+
+static void
+lead_deleted(CapturedTable *table, TriggerData *trigger)
+{
+	Datum		key;
+	bool		isnull;
+
+	key = slot_getattr(trigger->tg_trigslot, table->key_column, &isnull);
+	if (!isnull)
+		scorer_remove(table->scorer, key,
+					  replacing_command(trigger->tg_relation,
+										trigger->tg_trigtuple));
+}
+
+/*
+ * All rows of a table of leads, or of one partition of it, are about to go.
+ */
+static void
+leads_truncated(CapturedTable *table, TriggerData *trigger)
+{
+	Scorer	   *scorer = table->scorer;
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
+
+	scorer_remove_all(scorer, relid == scorer->target ? NULL :
+					  psprintf("SELECT t.%s FROM %s t",
+							   quote_identifier(scorer->key_column),
+							   qualified_relation_name(relid)));
+}
+
+/*
+ * leadscore.capture(): trigger AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW,
+ * and BEFORE TRUNCATE, on a table of leads or a partition of it
+ *		Scores the lead in the same commit.  Argument: the model.  Never fails
+ *		because of rules or sources.  Errors: 39P01 on a trigger of another
+ *		kind.
+ */
+PG_FUNCTION_INFO_V1(leadscore_capture);
+Datum
+leadscore_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	CapturedTable *table;
+
+	require_event(fcinfo, "capture",
+				  trigger != NULL &&
+				  (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) ?
+				   TRIGGER_FIRED_BEFORE(trigger->tg_event) :
+				   TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
+				   TRIGGER_FIRED_AFTER(trigger->tg_event)));
+	table = get_captured_table(fcinfo);
+	if (table == NULL)
+		return PointerGetDatum(NULL);
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		leads_truncated(table, trigger);
+	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		lead_deleted(table, trigger);
+	else
+		lead_written(table, trigger);
+	return PointerGetDatum(NULL);
+}
+
+
+/* --------------------------------------------------------------------
+ * Write-back
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * leadscore.write_back(): trigger BEFORE INSERT OR UPDATE FOR EACH ROW on a
+ * table of leads
+ *		Sets the columns that attach() was told of.  Argument: the model.  A
+ *		value that a column does not take leaves the column as it is, and is a
+ *		problem of the lead.
+ */
+PG_FUNCTION_INFO_V1(leadscore_write_back);
+Datum
+leadscore_write_back(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	bool		by_update;
+	CapturedTable *table;
+	TupleTableSlot *slot;
+	HeapTuple	tuple;
+	StateRow	row;
+	Datum		key;
+	bool		key_isnull;
+	int			n = 0;
+	int			columns[NUM_WRITE_BACKS];
+	Datum		values[NUM_WRITE_BACKS];
+	bool		nulls[NUM_WRITE_BACKS];
+
+	require_event(fcinfo, "write_back",
+				  trigger != NULL &&
+				  TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
+				  TRIGGER_FIRED_BEFORE(trigger->tg_event) &&
+				  !TRIGGER_FIRED_BY_DELETE(trigger->tg_event));
+	by_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	slot = by_update ? trigger->tg_newslot : trigger->tg_trigslot;
+	tuple = by_update ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	table = get_captured_table(fcinfo);
+	if (table == NULL || table->scorer->through_source)
+		return PointerGetDatum(tuple);
+
+	key = slot_getattr(slot, table->key_column, &key_isnull);
+	fill_slot(table, slot);
+	scorer_evaluate(table->scorer, key, true, &row);
+	if (table->write_back[WRITE_BACK_STAGE] != 0 && by_update && !key_isnull)
+		scorer_current_stage(table->scorer, key, &row);
+
+	for (int i = 0; i < NUM_WRITE_BACKS; i++)
+	{
+		static const StateColumn from[NUM_WRITE_BACKS] = {
+			STATE_SCORE, STATE_TEMPERATURE, STATE_GRADE, STATE_STAGE
+		};
+		Form_pg_attribute att;
+		Datum		value = row.values[from[i]];
+		Datum		old;
+		bool		isnull;
+
+		if (table->write_back[i] == 0)
+			continue;
+		att = TupleDescAttr(slot->tts_tupleDescriptor, table->write_back[i] - 1);
+		if (!scorer_convert(table->scorer, key_isnull ? NULL : &key, from[i],
+							att, &table->input[i], table->input_param[i], &value))
+			continue;
+		old = slot_getattr(slot, table->write_back[i], &isnull);
+		if (!isnull && datum_image_eq(old, value, att->attbyval, att->attlen))
+			continue;
+		columns[n] = table->write_back[i];
+		values[n] = value;
+		nulls[n] = false;
+		n++;
+	}
+	if (n > 0)
+		tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(trigger->tg_relation),
+										  n, columns, values, nulls);
+	return PointerGetDatum(tuple);
+}

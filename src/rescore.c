@@ -1,0 +1,493 @@
+/*-------------------------------------------------------------------------
+ *
+ * rescore.c
+ *	  Many leads: the first filling of a state table, and batches of a rescore.
+ *
+ * Both read the source in one statement, as its owner, rather than lead by
+ * lead.  A rescore walks leads and states side by side in the order of their
+ * keys, under one snapshot, and touches only what differs; each lead that does
+ * is then done again under the protocol of scorer_rescore(), since a writer may
+ * have been there in between.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/hio.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "scorer.h"
+#include "source.h"
+
+/* Rows that are fetched, evaluated and inserted at a time. */
+#define FILL_BATCH 500
+
+
+/*
+ * A scorer in a memory context of its own, to be deleted by the caller.
+ */
+static Scorer *
+create_scorer(const char *model, MemoryContext *context)
+{
+	MemoryContext caller;
+	Scorer	   *scorer;
+
+	*context = AllocSetContextCreate(CurrentMemoryContext, "leadscore scorer",
+									 ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(*context);
+	scorer = scorer_create(model);
+	MemoryContextSwitchTo(caller);
+	if (scorer->rulebook == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("scoring model \"%s\" cannot score", model),
+				 errhint("The function leadscore.doctor() tells why.")));
+	return scorer;
+}
+
+
+/* --------------------------------------------------------------------
+ * First filling
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * leadscore._backfill(model text)
+ *		Score all leads into the state table, which is empty, has no index yet
+ *		and is visible to nobody else; the target is locked against writers.
+ *		Returns the number of leads, and of rows without a key.
+ */
+PG_FUNCTION_INFO_V1(leadscore_backfill);
+Datum
+leadscore_backfill(PG_FUNCTION_ARGS)
+{
+	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	MemoryContext context;
+	MemoryContext batch_context;
+	MemoryContext caller = CurrentMemoryContext;
+	Scorer	   *scorer;
+	StateTable *states;
+	Impersonation impersonation;
+	SPIPlanPtr	plan;
+	Portal		portal;
+	BulkInsertState bulk;
+	TupleTableSlot *slots[FILL_BATCH];
+	int64		leads = 0;
+	int64		skipped = 0;
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+
+	/* who wrote while we waited for the lock is to be seen */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+
+	scorer = create_scorer(model, &context);
+	states = scorer->states;
+	batch_context = AllocSetContextCreate(context, "leadscore backfill",
+										  ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < FILL_BATCH; i++)
+		slots[i] = MakeSingleTupleTableSlot(states->desc, &TTSOpsVirtual);
+	bulk = GetBulkInsertState();
+
+	impersonate(&impersonation, relation_owner(scorer->rulebook->source),
+				"pg_catalog, pg_temp");
+	SPI_connect();
+	plan = SPI_prepare(psprintf("SELECT s.%s%s FROM %s s",
+								quote_identifier(scorer->key_column),
+								source_column_list(scorer->rulebook),
+								qualified_relation_name(scorer->rulebook->source)),
+					   0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	for (;;)
+	{
+		int			n = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, FILL_BATCH);
+		if (SPI_processed == 0)
+			break;
+		MemoryContextSwitchTo(batch_context);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			HeapTuple	tuple = SPI_tuptable->vals[i];
+			StateRow	row;
+			bool		isnull;
+			Datum		key = heap_getattr(tuple, 1, SPI_tuptable->tupdesc, &isnull);
+
+			if (isnull)
+			{
+				skipped++;
+				continue;
+			}
+			source_fill_slot(scorer->rulebook, tuple, SPI_tuptable->tupdesc, 2, false);
+			scorer_evaluate(scorer, key, false, &row);
+			ExecClearTuple(slots[n]);
+			memset(slots[n]->tts_isnull, true, sizeof(bool) * states->desc->natts);
+			state_fill_slot(states, &row, slots[n++]);
+		}
+		if (n > 0)
+		{
+			state_table_open(states);
+			table_multi_insert(states->rel, slots, n, GetCurrentCommandId(true),
+							   0, bulk);
+			state_table_close(states);
+			leads += n;
+		}
+		MemoryContextReset(batch_context);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	SPI_cursor_close(portal);
+	SPI_finish();
+	impersonate_end(&impersonation);
+	MemoryContextSwitchTo(caller);
+
+	FreeBulkInsertState(bulk);
+	for (int i = 0; i < FILL_BATCH; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	PopActiveSnapshot();
+	MemoryContextDelete(context);
+	CommandCounterIncrement();
+
+	values[0] = Int64GetDatum(leads);
+	values[1] = Int64GetDatum(skipped);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+
+/* --------------------------------------------------------------------
+ * Rescoring
+ * --------------------------------------------------------------------
+ */
+
+/* What one walk along leads and states found. */
+typedef struct Walk
+{
+	int64		seen;
+	int64		inserted;
+	Datum		last_key;		/* if any was seen */
+	List	   *differing;		/* keys, as Datum pointers */
+	bool		finished;		/* there are no more leads or states */
+} Walk;
+
+static char *
+collate_clause(Oid collation)
+{
+	HeapTuple	tuple;
+	Form_pg_collation form;
+	char	   *clause;
+
+	if (!OidIsValid(collation))
+		return "";
+	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	clause = psprintf(" COLLATE %s",
+					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												 NameStr(form->collname)));
+	ReleaseSysCache(tuple);
+	return clause;
+}
+
+/*
+ * The query that reads the next leads in the order of their keys.
+ */
+static char *
+batch_query(Scorer *scorer, bool from_start)
+{
+	Rulebook   *rulebook = scorer->rulebook;
+	const char *key = quote_identifier(scorer->key_column);
+	char	   *collate = collate_clause(scorer->states->key_collation);
+
+	return psprintf("SELECT s.%s%s FROM %s s WHERE s.%s IS NOT NULL%s ORDER BY s.%s%s LIMIT $2",
+					key, source_column_list(rulebook),
+					qualified_relation_name(rulebook->source), key,
+					from_start ? "" : psprintf(" AND s.%s%s OPERATOR(pg_catalog.>) $1", key, collate),
+					key, collate);
+}
+
+static void
+add_differing(Walk *walk, const Scorer *scorer, Datum key, MemoryContext context)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Form_pg_attribute att = TupleDescAttr(scorer->states->desc,
+										  scorer->states->columns[STATE_LEAD_KEY] - 1);
+	Datum	   *copy = palloc(sizeof(Datum));
+
+	*copy = datumCopy(key, att->attbyval, att->attlen);
+	walk->differing = lappend(walk->differing, copy);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Walk along the next leads and their states, as one snapshot sees them.
+ *
+ * Leads without a state get one; what differs otherwise is listed.  What the
+ * walk returns is in the current memory context.
+ */
+static void
+walk_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext row_context;
+	StateTable *states = scorer->states;
+	Form_pg_attribute att = TupleDescAttr(states->desc,
+										  states->columns[STATE_LEAD_KEY] - 1);
+	Oid			types[] = {scorer->key_type, INT4OID};
+	Datum		values[2];
+	char		nulls[] = {after == NULL ? 'n' : ' ', ' ', '\0'};
+	Impersonation impersonation;
+	Snapshot	snapshot;
+	SPIPlanPtr	plan;
+	IndexScanDesc scan;
+	StateRow	state;
+	bool		have_state;
+	Datum		key = (Datum) 0;
+
+	memset(walk, 0, sizeof(Walk));
+	values[0] = after != NULL ? *after : (Datum) 0;
+	values[1] = Int32GetDatum(limit);
+	row_context = AllocSetContextCreate(caller, "leadscore walk",
+										ALLOCSET_DEFAULT_SIZES);
+
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	impersonate(&impersonation, relation_owner(scorer->rulebook->source),
+				"pg_catalog, pg_temp");
+	SPI_connect();
+	plan = SPI_prepare(batch_query(scorer, after == NULL), 2, types);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
+							 true, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the source of scoring model \"%s\"",
+			 scorer->model);
+	walk->finished = SPI_processed < (uint64) limit;
+
+	state_table_open(states);
+	scan = state_scan_begin(states, snapshot, after);
+	have_state = state_scan_next(states, scan, &state);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		StateRow	row;
+		bool		isnull;
+		Datum		previous = key;
+		int			order = -1;
+
+		CHECK_FOR_INTERRUPTS();
+		key = heap_getattr(tuple, 1, SPI_tuptable->tupdesc, &isnull);
+		walk->seen++;
+		if (i > 0 && state_compare_keys(states, previous, key) == 0)
+		{
+			/* scorer_rescore() says that there are several */
+			add_differing(walk, scorer, key, caller);
+			continue;
+		}
+		while (have_state &&
+			   (order = state_compare_keys(states, state.values[STATE_LEAD_KEY], key)) < 0)
+		{
+			if (DatumGetBool(state.values[STATE_LEAD_EXISTS]))
+				add_differing(walk, scorer, state.values[STATE_LEAD_KEY], caller);
+			have_state = state_scan_next(states, scan, &state);
+		}
+
+		MemoryContextReset(row_context);
+		MemoryContextSwitchTo(row_context);
+		source_fill_slot(scorer->rulebook, tuple, SPI_tuptable->tupdesc, 2, false);
+		scorer_evaluate(scorer, key, true, &row);
+		MemoryContextSwitchTo(caller);
+		if (have_state && order == 0)
+		{
+			if (scorer_would_change(scorer, &state, &row))
+				add_differing(walk, scorer, key, caller);
+			have_state = state_scan_next(states, scan, &state);
+		}
+		else if (DatumGetBool(row.values[STATE_HAS_PROBLEM]) ||
+				 !state_insert(states, &row))
+			add_differing(walk, scorer, key, caller);
+		else
+			walk->inserted++;
+	}
+	if (SPI_processed > 0)
+	{
+		MemoryContextSwitchTo(caller);
+		walk->last_key = datumCopy(key, att->attbyval, att->attlen);
+	}
+	/* behind the last lead there may be states of leads that are gone */
+	while (walk->finished && have_state)
+	{
+		if (DatumGetBool(state.values[STATE_LEAD_EXISTS]))
+			add_differing(walk, scorer, state.values[STATE_LEAD_KEY], caller);
+		have_state = state_scan_next(states, scan, &state);
+	}
+	state_scan_end(states, scan);
+	state_table_close(states);
+	SPI_finish();
+	impersonate_end(&impersonation);
+	UnregisterSnapshot(snapshot);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(row_context);
+}
+
+static Datum
+key_from_text(const Scorer *scorer, text *value)
+{
+	Oid			input;
+	Oid			param;
+
+	getTypeInputInfo(scorer->key_type, &input, &param);
+	return OidInputFunctionCall(input, text_to_cstring(value), param, -1);
+}
+
+/*
+ * leadscore._rescore_batch(model text, after text, size integer)
+ *		Bring the states of the next leads behind the key 'after' up to date.
+ *
+ * Returns the number of leads seen, of states written, the last key (NULL:
+ * none), the version of the rules used, whether there are no more leads, and
+ * the keys of leads whose state somebody else holds; those are left alone,
+ * since waiting for them while holding others could end in a deadlock.
+ */
+PG_FUNCTION_INFO_V1(leadscore_rescore_batch);
+Datum
+leadscore_rescore_batch(PG_FUNCTION_ARGS)
+{
+	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	MemoryContext context;
+	Scorer	   *scorer;
+	Walk		walk;
+	Datum		after = (Datum) 0;
+	int64		written = 0;
+	ArrayBuildState *locked_keys = NULL;
+	ListCell   *lc;
+	TupleDesc	desc;
+	Datum		values[6];
+	bool		nulls[6] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+
+	scorer = create_scorer(model, &context);
+	if (!PG_ARGISNULL(1))
+		after = key_from_text(scorer, PG_GETARG_TEXT_PP(1));
+	walk_batch(scorer, PG_ARGISNULL(1) ? NULL : &after, PG_GETARG_INT32(2), &walk);
+	written = walk.inserted;
+
+	/* a lead may have changed between snapshot and insertion of its state */
+	if (walk.inserted > 0)
+	{
+		Walk		again;
+
+		walk_batch(scorer, PG_ARGISNULL(1) ? NULL : &after, PG_GETARG_INT32(2), &again);
+		walk.differing = list_concat(walk.differing, again.differing);
+	}
+
+	foreach(lc, walk.differing)
+	{
+		Datum		key = *(Datum *) lfirst(lc);
+		bool		locked;
+
+		if (scorer_rescore(scorer, key, true, &locked))
+			written++;
+		if (locked)
+			locked_keys = accumArrayResult(locked_keys,
+										   CStringGetTextDatum(key_to_text(scorer, key)),
+										   false, TEXTOID, CurrentMemoryContext);
+	}
+
+	values[0] = Int64GetDatum(walk.seen);
+	values[1] = Int64GetDatum(written);
+	nulls[2] = walk.seen == 0;
+	if (walk.seen > 0)
+		values[2] = CStringGetTextDatum(key_to_text(scorer, walk.last_key));
+	values[3] = Int64GetDatum(scorer->rulebook->version.number);
+	values[4] = BoolGetDatum(walk.finished);
+	nulls[5] = locked_keys == NULL;
+	if (locked_keys != NULL)
+		values[5] = makeArrayResult(locked_keys, CurrentMemoryContext);
+	MemoryContextDelete(context);
+
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*
+ * leadscore._rescore_lead(model text, lead_key text)
+ *		Bring the state of one lead up to date, waiting for whoever holds it.
+ *		Returns whether anything was written.
+ */
+PG_FUNCTION_INFO_V1(leadscore_rescore_lead);
+Datum
+leadscore_rescore_lead(PG_FUNCTION_ARGS)
+{
+	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	MemoryContext context;
+	Scorer	   *scorer = create_scorer(model, &context);
+	bool		written;
+
+	written = scorer_rescore(scorer, key_from_text(scorer, PG_GETARG_TEXT_PP(1)),
+							 false, NULL);
+	MemoryContextDelete(context);
+	PG_RETURN_BOOL(written);
+}
+
+/*
+ * leadscore._wait_for_writers(relations regclass[])
+ *		Wait until every transaction that is writing to one of these relations
+ *		now, or to a partition, has ended.  Nobody is kept from writing.
+ *
+ * Whoever writes later scores by the rules that are committed now.
+ */
+PG_FUNCTION_INFO_V1(leadscore_wait_for_writers);
+Datum
+leadscore_wait_for_writers(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
+	Datum	   *relations;
+	int			n;
+	List	   *tags = NIL;
+
+	deconstruct_array(array, REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT,
+					  &relations, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		ListCell   *lc;
+
+		foreach(lc, find_all_inheritors(DatumGetObjectId(relations[i]), NoLock, NULL))
+		{
+			LOCKTAG    *tag = palloc(sizeof(LOCKTAG));
+
+			SET_LOCKTAG_RELATION(*tag, MyDatabaseId, lfirst_oid(lc));
+			tags = lappend(tags, tag);
+		}
+	}
+	WaitForLockersMultiple(tags, ShareLock, false);
+	PG_RETURN_VOID();
+}

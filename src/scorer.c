@@ -1,0 +1,897 @@
+/*-------------------------------------------------------------------------
+ *
+ * scorer.c
+ *	  One lead: read, evaluated, stored.
+ *
+ * What triggers, batches and repairs do with a lead is the same: get its row
+ * of the source into the rulebook's slot, evaluate it, and bring its row of
+ * the state table up to date.
+ *
+ * Promise: nothing in here costs the application its write.  A rule that
+ * fails counts as no match, a source that cannot be read leaves the state as
+ * it is; either is noted in leadscore.problem, with a WARNING once per rule
+ * and session.  Only what would stop any statement (a cancel request, a full
+ * disk, a deadlock) is passed on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "lead_stage.h"
+#include "scorer.h"
+#include "source.h"
+
+/* No rule in particular. */
+#define NO_RULE (-1)
+
+/* Rules of which the session has been told. */
+typedef struct Warned
+{
+	char	   *model;
+	int64		rule;
+} Warned;
+
+static List *warned = NIL;		/* of Warned, in CacheMemoryContext */
+
+/*
+ * The transaction that deleted a row of a state table last.  An insertion in
+ * the same transaction may have to revive what it deleted.
+ */
+static TransactionId deleting_xact = InvalidTransactionId;
+
+
+/* --------------------------------------------------------------------
+ * Problems
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * error_is_recoverable
+ *		May the application's statement go on after this error of ours?
+ */
+bool
+error_is_recoverable(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case MAKE_SQLSTATE('0', '8', '0', '0', '0'):	/* connection */
+		case MAKE_SQLSTATE('2', '5', '0', '0', '0'):	/* transaction state */
+		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* transaction rollback */
+		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* resources */
+		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* intervention */
+		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system */
+		case MAKE_SQLSTATE('F', '0', '0', '0', '0'):	/* configuration file */
+		case MAKE_SQLSTATE('X', 'X', '0', '0', '0'):	/* internal */
+			return false;
+		default:
+			return true;
+	}
+}
+
+/*
+ * Tell the session of a problem, once per rule.
+ */
+static void
+warn_once(const char *model, int64 rule, int sqlerrcode, const char *message)
+{
+	MemoryContext caller;
+	Warned	   *entry;
+	ListCell   *lc;
+
+	foreach(lc, warned)
+	{
+		entry = (Warned *) lfirst(lc);
+		if (entry->rule == rule && strcmp(entry->model, model) == 0)
+			return;
+	}
+	caller = MemoryContextSwitchTo(CacheMemoryContext);
+	entry = palloc(sizeof(Warned));
+	entry->model = pstrdup(model);
+	entry->rule = rule;
+	warned = lappend(warned, entry);
+	MemoryContextSwitchTo(caller);
+
+	if (rule == NO_RULE)
+		ereport(WARNING,
+				(errcode(sqlerrcode),
+				 errmsg("scoring model \"%s\" could not score a lead: %s",
+						model, message),
+				 errhint("The table leadscore.problem keeps a record of it.")));
+	else
+		ereport(WARNING,
+				(errcode(sqlerrcode),
+				 errmsg("rule %lld of scoring model \"%s\" failed: %s",
+						(long long) rule, model, message),
+				 errhint("It counts as no match; the table leadscore.problem keeps a record of it.")));
+}
+
+/*
+ * Run a statement as the owner of leadscore's tables, in a subtransaction:
+ * should it fail, only a record of a problem is lost.
+ */
+static void
+run_on_problems(const char *statement, int nargs, Oid *types, Datum *values,
+				const char *nulls)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Impersonation impersonation;
+
+	impersonate(&impersonation, relation_owner(leadscore_relation("problem")),
+				"pg_catalog, pg_temp");
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		SPI_connect();
+		if (SPI_execute_with_args(statement, nargs, types, values, nulls,
+								  false, 0) < 0)
+			elog(ERROR, "could not write to leadscore.problem");
+		SPI_finish();
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (!error_is_recoverable(error->sqlerrcode))
+			ReThrowError(error);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("could not note a problem of a scoring model: %s",
+						error->message)));
+	}
+	PG_END_TRY();
+	impersonate_end(&impersonation);
+}
+
+/*
+ * note_problem
+ *		Record a problem in leadscore.problem, and warn once per session.
+ *
+ * 'rule' is -1 for the model as a whole, 'lead_key' NULL for every lead.
+ */
+void
+note_problem(const char *model, int64 rule, const char *lead_key,
+			 int sqlerrcode, const char *message)
+{
+	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[5];
+	char		nulls[] = "     ";
+
+	values[0] = CStringGetTextDatum(model);
+	values[1] = Int64GetDatum(rule);
+	values[2] = lead_key ? CStringGetTextDatum(lead_key) : (Datum) 0;
+	values[3] = CStringGetTextDatum(unpack_sql_state(sqlerrcode));
+	values[4] = CStringGetTextDatum(message);
+	if (rule == NO_RULE)
+		nulls[1] = 'n';
+	if (lead_key == NULL)
+		nulls[2] = 'n';
+	run_on_problems("SELECT leadscore._require_own_triggers(), "
+					"leadscore.note_problem($1, $2, $3, $4, $5)",
+					5, types, values, nulls);
+	warn_once(model, rule, sqlerrcode, message);
+}
+
+/*
+ * The problems of a lead are over, except those with the rules given.
+ */
+static void
+clear_problems(const char *model, const char *lead_key, int nrules,
+			   const int64 *rules)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, INT8ARRAYOID};
+	Datum		values[3];
+	Datum	   *elements = palloc(sizeof(Datum) * (nrules + 1));
+
+	for (int i = 0; i < nrules; i++)
+		elements[i] = Int64GetDatum(rules[i]);
+	values[0] = CStringGetTextDatum(model);
+	values[1] = CStringGetTextDatum(lead_key);
+	values[2] = PointerGetDatum(construct_array(elements, nrules, INT8OID, 8,
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	run_on_problems("DELETE FROM leadscore.problem p "
+					"WHERE p.model = $1 AND p.lead_key = $2 "
+					"AND coalesce(p.rule, -1) <> ALL ($3) "
+					"AND leadscore._require_own_triggers() IS NOT NULL",
+					3, types, values, NULL);
+}
+
+/*
+ * key_to_text
+ *		A lead's key for people to read.
+ */
+char *
+key_to_text(const Scorer *scorer, Datum key)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	getTypeOutputInfo(scorer->key_type, &output, &is_varlena);
+	return OidOutputFunctionCall(output, key);
+}
+
+
+/* --------------------------------------------------------------------
+ * Setting up
+ * --------------------------------------------------------------------
+ */
+
+static void
+release_scorer(void *arg)
+{
+	Scorer	   *scorer = (Scorer *) arg;
+
+	if (scorer->rulebook != NULL)
+		rulebook_release(scorer->rulebook);
+	scorer->rulebook = NULL;
+}
+
+/*
+ * Read the model's row of leadscore.attachment; false if it is not attached.
+ */
+static bool
+load_attachment(Scorer *scorer, Snapshot snapshot)
+{
+	Relation	rel = table_open(leadscore_relation("attachment"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_attachment_model, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(scorer->model));
+	scan = systable_beginscan(rel, leadscore_relation("attachment_pkey"), true,
+							  snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		Datum		values[Natts_attachment];
+		bool		nulls[Natts_attachment];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		scorer->target = DatumGetObjectId(values[Anum_attachment_target - 1]);
+		scorer->through_source = !nulls[Anum_attachment_source - 1] &&
+			DatumGetObjectId(values[Anum_attachment_source - 1]) != scorer->target;
+		scorer->key_column =
+			pstrdup(NameStr(*DatumGetName(values[Anum_attachment_key_column - 1])));
+		for (int i = 0; i < NUM_WRITE_BACKS; i++)
+		{
+			int			column = Anum_attachment_score_column - 1 + i;
+
+			if (!nulls[column])
+				scorer->write_back[i] = pstrdup(NameStr(*DatumGetName(values[column])));
+		}
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	return found;
+}
+
+/*
+ * scorer_attachment
+ *		What leadscore.attachment says of a model, in the current memory
+ *		context, as the active snapshot sees it; without rules and states.  NULL
+ *		if it is not attached.
+ */
+Scorer *
+scorer_attachment(const char *model)
+{
+	Scorer	   *scorer = palloc0(sizeof(Scorer));
+
+	scorer->model = pstrdup(model);
+	return load_attachment(scorer, GetActiveSnapshot()) ? scorer : NULL;
+}
+
+/*
+ * Columns that are computed when they are read are not in the row that a
+ * trigger sees.
+ */
+static bool
+reads_virtual_columns(const Rulebook *rulebook)
+{
+	for (int i = 0; i < rulebook->ncapture_columns; i++)
+	{
+		if (TupleDescAttr(rulebook->tupdesc,
+						  rulebook->capture_columns[i] - 1)->attgenerated == 'v')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * scorer_create
+ *		Get ready to score leads of an attached model by its newest rules, in
+ *		the current memory context, which also holds the rulebook.
+ *
+ * If the model cannot score, for whatever reason, the rulebook is NULL; the
+ * session has been told.
+ */
+Scorer *
+scorer_create(const char *model)
+{
+	Scorer	   *scorer = palloc0(sizeof(Scorer));
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	const char *missing = NULL;
+	Oid			states;
+
+	scorer->model = pstrdup(model);
+	scorer->release.func = release_scorer;
+	scorer->release.arg = scorer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scorer->release);
+
+	states = get_relname_relid(psprintf("%s_state", model),
+							   get_namespace_oid(LEADSCORE_SCHEMA, false));
+	if (!load_attachment(scorer, snapshot))
+		missing = "the model is not attached";
+	else if (!OidIsValid(states) ||
+			 (scorer->states = state_table_create(states)) == NULL)
+		missing = "its state table is not there, or not as attach() made it";
+	else
+	{
+		scorer->key_type = TupleDescAttr(scorer->states->desc,
+										 scorer->states->columns[STATE_LEAD_KEY] - 1)->atttypid;
+		scorer->rulebook = rulebook_acquire(model, snapshot, true);
+		if (scorer->rulebook == NULL)
+			missing = "the model or its source is gone";
+		else if (reads_virtual_columns(scorer->rulebook))
+			scorer->through_source = true;
+	}
+	UnregisterSnapshot(snapshot);
+
+	if (missing != NULL)
+		warn_once(model, NO_RULE, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				  missing);
+	return scorer;
+}
+
+
+/* --------------------------------------------------------------------
+ * Reading and evaluating
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * scorer_read
+ *		Get a lead's row of the source into the rulebook's slot.  False if the
+ *		source has none, so that it is no lead of this model; false also if it
+ *		cannot be read, and then the lead has a problem.
+ */
+bool
+scorer_read(Scorer *scorer, Datum key)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile int nrows = 0;
+
+	/* a view can do anything, so that nothing less would do */
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		nrows = source_read(scorer->rulebook, scorer->key_column,
+							scorer->key_type, key, InvalidSnapshot);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (error != NULL)
+	{
+		if (!error_is_recoverable(error->sqlerrcode))
+			ReThrowError(error);
+		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
+					 error->sqlerrcode, error->message);
+		return false;
+	}
+	if (nrows > 1)
+		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
+					 ERRCODE_CARDINALITY_VIOLATION,
+					 "the source has several rows for this lead");
+	return nrows > 0;
+}
+
+const char *
+temperature_label(Temperature temperature)
+{
+	static const char *const labels[] = {"cold", "warm", "hot"};
+
+	return labels[temperature];
+}
+
+static void
+set_value(StateRow *row, StateColumn column, Datum value)
+{
+	row->values[column] = value;
+	row->isnull[column] = false;
+}
+
+/*
+ * Note what failed for a lead; what failed before and does not any more is
+ * forgotten.
+ */
+static void
+note_failures(Scorer *scorer, Datum key, int nfailures,
+			  const RuleFailure *failures, const RuleFailure *channel)
+{
+	char	   *lead_key = key_to_text(scorer, key);
+	int64	   *rules = palloc(sizeof(int64) * (nfailures + 1));
+	int			n = 0;
+
+	for (int i = 0; i < nfailures; i++)
+	{
+		rules[n] = failures[i].rule < 0 ? NO_RULE :
+			scorer->rulebook->rules[failures[i].rule].id;
+		note_problem(scorer->model, rules[n], lead_key,
+					 failures[i].sqlerrcode, failures[i].message);
+		n++;
+	}
+	if (channel != NULL)
+	{
+		rules[n++] = NO_RULE;
+		note_problem(scorer->model, NO_RULE, lead_key,
+					 channel->sqlerrcode, channel->message);
+	}
+	clear_problems(scorer->model, lead_key, n, rules);
+}
+
+/*
+ * scorer_evaluate
+ *		Evaluate the row in the rulebook's slot into a new row of the state
+ *		table, as of the start of the statement.
+ *
+ * The stage is that of a new lead.  With 'quietly' no problem is noted: there
+ * will be another evaluation that does.
+ */
+void
+scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
+{
+	Rulebook   *rulebook = scorer->rulebook;
+	TimestampTz at = GetCurrentStatementStartTimestamp();
+	Evaluation	result;
+	RuleFailure *failures;
+	RuleFailure failure;
+	int			nfailures;
+	char	   *channel;
+	bool		has_problem;
+	bool		channel_failed;
+
+	nfailures = evaluate_leniently(rulebook, &at, &result, &failures);
+	memset(row->isnull, true, sizeof(row->isnull));
+	set_value(row, STATE_LEAD_KEY, key);
+	set_value(row, STATE_FIT, Float8GetDatum(result.axis[AXIS_FIT]));
+	set_value(row, STATE_ENGAGEMENT, Float8GetDatum(result.axis[AXIS_ENGAGEMENT]));
+	set_value(row, STATE_SCORED_AT, TimestampTzGetDatum(at));
+	set_value(row, STATE_RULES_VERSION, Int64GetDatum(rulebook->version.number));
+	set_value(row, STATE_STAGE_SINCE, TimestampTzGetDatum(at));
+	set_value(row, STATE_SCORE,
+			  Int32GetDatum(evaluation_score_clamped(rulebook, &result)));
+	set_value(row, STATE_STAGE, LeadStageGetDatum(rulebook->initial_stage));
+	set_value(row, STATE_DISQUALIFIED, BoolGetDatum(result.disqualified));
+	set_value(row, STATE_LEAD_EXISTS, BoolGetDatum(true));
+	set_value(row, STATE_TEMPERATURE,
+			  CStringGetTextDatum(temperature_label(evaluation_temperature(rulebook, &result))));
+	set_value(row, STATE_GRADE,
+			  CStringGetTextDatum(evaluation_grade(rulebook, &result)));
+	if (rulebook->uses_clock)
+	{
+		TimestampTz next = rulebook_next_change(rulebook, at);
+
+		if (!TIMESTAMP_NOT_FINITE(next))
+			set_value(row, STATE_NEXT_CHANGE_AT, TimestampTzGetDatum(next));
+	}
+
+	has_problem = nfailures > 0;
+	channel_failed = !rulebook_channel(rulebook, &at, &channel, &failure);
+	has_problem |= channel_failed;
+	if (!channel_failed && channel != NULL)
+		set_value(row, STATE_CHANNEL, CStringGetTextDatum(channel));
+	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(has_problem));
+
+	if (has_problem && !quietly)
+		note_failures(scorer, key, nfailures, failures,
+					  channel_failed ? &failure : NULL);
+}
+
+/*
+ * Take a value of a state row over into a column of the lead's own row.
+ */
+static Datum
+convert_value(StateColumn column, Form_pg_attribute att, FmgrInfo *input,
+			  Oid param, Datum value)
+{
+	char	   *label;
+
+	if (column == STATE_SCORE)
+		label = psprintf("%d", DatumGetInt32(value));
+	else if (column == STATE_STAGE)
+		label = pstrdup(lead_stage_label(DatumGetLeadStage(value)));
+	else
+		label = TextDatumGetCString(value);
+	return InputFunctionCall(input, label, param, att->atttypmod);
+}
+
+/*
+ * scorer_convert
+ *		Make a value of a state row one for a column of the lead's own row.
+ *
+ * False if the column does not take it, which is a problem of the lead.
+ */
+bool
+scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
+			   Form_pg_attribute att, FmgrInfo *input, Oid param, Datum *value)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	/* the usual types take anything */
+	if ((column == STATE_SCORE && att->atttypid == INT4OID) ||
+		((column == STATE_TEMPERATURE || column == STATE_GRADE) &&
+		 att->atttypid == TEXTOID))
+		return true;
+	if ((column == STATE_SCORE && att->atttypid == INT8OID) ||
+		(att->atttypid == TEXTOID))
+	{
+		*value = convert_value(column, att, input, param, *value);
+		return true;
+	}
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		*value = convert_value(column, att, input, param, *value);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (error == NULL)
+		return true;
+	if (!error_is_recoverable(error->sqlerrcode))
+		ReThrowError(error);
+	note_problem(scorer->model, NO_RULE,
+				 key != NULL ? key_to_text(scorer, *key) : NULL,
+				 error->sqlerrcode,
+				 psprintf("column \"%s\" cannot be written back: %s",
+						  NameStr(att->attname), error->message));
+	return false;
+}
+
+/*
+ * scorer_current_stage
+ *		Give a newly evaluated row the stage that the lead is in.
+ */
+void
+scorer_current_stage(Scorer *scorer, Datum key, StateRow *row)
+{
+	StateRow	old;
+
+	state_table_open(scorer->states);
+	if (state_find(scorer->states, key, false, NULL, &old))
+		set_value(row, STATE_STAGE, old.values[STATE_STAGE]);
+	state_table_close(scorer->states);
+}
+
+
+/* --------------------------------------------------------------------
+ * Storing
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Give a newly evaluated row what stays with a lead: its stage, and the first
+ * channel that was known of it.
+ */
+static void
+carry_over(const StateRow *old, StateRow *row)
+{
+	static const StateColumn carried[] = {STATE_STAGE, STATE_STAGE_SINCE};
+
+	for (int i = 0; i < lengthof(carried); i++)
+	{
+		row->values[carried[i]] = old->values[carried[i]];
+		row->isnull[carried[i]] = old->isnull[carried[i]];
+	}
+	if (!old->isnull[STATE_CHANNEL])
+		set_value(row, STATE_CHANNEL, old->values[STATE_CHANNEL]);
+}
+
+/*
+ * scorer_has_news
+ *		Does a row say anything that the stored one does not?
+ */
+bool
+scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
+{
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+	{
+		if (i == STATE_LEAD_KEY || i == STATE_SCORED_AT ||
+			i == STATE_RULES_VERSION)
+			continue;
+		if (state_differs(scorer->states, old, row, (StateColumn) i))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * scorer_would_change
+ *		The same, with what stays with the lead carried over.
+ */
+bool
+scorer_would_change(Scorer *scorer, const StateRow *old, StateRow *row)
+{
+	carry_over(old, row);
+	return scorer_has_news(scorer, old, row);
+}
+
+/*
+ * scorer_store
+ *		Bring the state of a lead up to date with a newly evaluated row.
+ *
+ * 'old_key' is given if the lead has just changed its key, by the command
+ * 'replaced_by': then its state moves.  'is_new' says that it is worth trying
+ * to insert first.
+ */
+void
+scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
+			 bool is_new, CommandId replaced_by)
+{
+	StateTable *states = scorer->states;
+	StateRow	old;
+	bool		moved = false;
+	bool		had_problem = false;
+
+	state_table_open(states);
+
+	if (old_key != NULL)
+	{
+		/* one written since belongs to a lead that has got the old key */
+		while (state_find(states, *old_key, false, NULL, &old) &&
+			   !(old.is_own && old.command >= replaced_by))
+		{
+			if (!state_delete(states, &old))
+				continue;
+			carry_over(&old, row);
+			row->values[STATE_CHANNEL] = row->isnull[STATE_CHANNEL] ? (Datum) 0 :
+				PointerGetDatum(PG_DETOAST_DATUM_COPY(row->values[STATE_CHANNEL]));
+			had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
+			moved = true;
+			break;
+		}
+		is_new = moved;
+	}
+	else if (is_new && TransactionIdIsValid(deleting_xact) &&
+			 TransactionIdEquals(deleting_xact, GetTopTransactionIdIfAny()) &&
+			 state_find_deleted(states, key, &old))
+		carry_over(&old, row);
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+
+		if (is_new && state_insert(states, row))
+			break;
+		is_new = true;
+		if (!state_find(states, key, false, NULL, &old))
+			continue;
+		if (!moved)
+			carry_over(&old, row);
+		if ((DatumGetInt64(old.values[STATE_RULES_VERSION]) ==
+			 DatumGetInt64(row->values[STATE_RULES_VERSION]) &&
+			 !scorer_has_news(scorer, &old, row)) ||
+			state_update(states, &old, row))
+		{
+			if (!moved)
+				had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
+			break;
+		}
+	}
+	state_table_close(states);
+
+	if (had_problem && (moved || !DatumGetBool(row->values[STATE_HAS_PROBLEM])))
+		clear_problems(scorer->model,
+					   key_to_text(scorer, moved ? *old_key : key), 0, NULL);
+}
+
+/*
+ * scorer_remove
+ *		Remove the state of a lead that is gone since the command 'deleted_by'
+ *		of this transaction.
+ *
+ * A state written since belongs to a lead that came again under the same key.
+ */
+void
+scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by)
+{
+	StateTable *states = scorer->states;
+	StateRow	old;
+	bool		had_problem = false;
+
+	state_table_open(states);
+	while (state_find(states, key, false, NULL, &old) &&
+		   !(old.is_own && old.command >= deleted_by))
+	{
+		if (!state_delete(states, &old))
+			continue;
+		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
+		deleting_xact = GetTopTransactionId();
+		break;
+	}
+	state_table_close(states);
+
+	if (had_problem)
+		clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
+}
+
+/*
+ * scorer_rescore
+ *		Bring the state of one lead up to date, whatever it is now.
+ *
+ * For causes other than a write of the lead itself: a look-up that changed,
+ * new rules, a repair.  The state row is locked before the lead is read, so
+ * that a writer of the lead who comes meanwhile waits and has the last word.
+ * With 'nowait' a state that somebody else holds is left alone: *locked.
+ * Returns whether anything was written.
+ */
+bool
+scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
+{
+	StateTable *states = scorer->states;
+	StateRow	old;
+	StateRow	row;
+	bool		written = false;
+	bool		had_problem = false;
+	bool		is_there;
+
+	if (locked != NULL)
+		*locked = false;
+	for (;;)
+	{
+		bool		busy = false;
+		bool		found;
+
+		CHECK_FOR_INTERRUPTS();
+
+		state_table_open(states);
+		found = state_find(states, key, nowait, &busy, &old);
+		if (found && !state_lock(states, &old, nowait, &busy) && !busy)
+		{
+			state_table_close(states);
+			continue;
+		}
+		state_table_close(states);
+		if (busy)
+		{
+			*locked = true;
+			return written;
+		}
+
+		/* a snapshot taken only now sees what the last writer committed */
+		is_there = scorer_read(scorer, key);
+		if (!is_there && !found)
+			return written;
+		if (is_there)
+			scorer_evaluate(scorer, key, false, &row);
+
+		state_table_open(states);
+		if (!found)
+		{
+			/* look again, now that nobody else can insert or remove it */
+			written |= state_insert(states, &row);
+			state_table_close(states);
+			continue;
+		}
+		if (!state_find(states, key, false, NULL, &old))
+			elog(ERROR, "lost a locked row of \"%s\"",
+				 RelationGetRelationName(states->rel));
+		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
+		if (!is_there)
+		{
+			if (DatumGetBool(old.values[STATE_LEAD_EXISTS]))
+				written |= state_delete(states, &old);
+		}
+		else
+		{
+			carry_over(&old, &row);
+			had_problem &= !DatumGetBool(row.values[STATE_HAS_PROBLEM]);
+			if (scorer_has_news(scorer, &old, &row))
+				written |= state_update(states, &old, &row);
+		}
+		state_table_close(states);
+		break;
+	}
+	if (had_problem)
+		clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
+
+	return written;
+}
+
+/*
+ * scorer_remove_all
+ *		Remove the states of the leads whose keys a query yields, or of all.
+ *
+ * The rows are deleted rather than truncated, so that leads which come back
+ * in the same transaction find their stage again.
+ */
+void
+scorer_remove_all(Scorer *scorer, const char *query)
+{
+	char	   *name = qualified_relation_name(scorer->states->relid);
+	Oid			type = TEXTOID;
+	Datum		model = CStringGetTextDatum(scorer->model);
+	Impersonation impersonation;
+	Snapshot	snapshot;
+	SPIPlanPtr	plan;
+
+	impersonate(&impersonation, scorer->states->owner, "pg_catalog, pg_temp");
+	SPI_connect();
+	plan = SPI_prepare(query == NULL ? psprintf("DELETE FROM %s", name) :
+					   psprintf("DELETE FROM %s s WHERE s.lead_key IN (%s)",
+								name, query), 0, NULL);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, NULL, NULL, snapshot, InvalidSnapshot,
+							 false, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not remove rows of %s", name);
+	UnregisterSnapshot(snapshot);
+	if (SPI_processed > 0)
+		deleting_xact = GetTopTransactionId();
+	SPI_finish();
+	impersonate_end(&impersonation);
+
+	run_on_problems(psprintf("DELETE FROM leadscore.problem p "
+							 "WHERE p.model = $1 AND p.lead_key IS NOT NULL "
+							 "AND NOT EXISTS (SELECT FROM %s s WHERE s.lead_key::text = p.lead_key) "
+							 "AND leadscore._require_own_triggers() IS NOT NULL",
+							 name),
+					1, &type, &model, NULL);
+}

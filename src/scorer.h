@@ -1,0 +1,78 @@
+/*-------------------------------------------------------------------------
+ *
+ * scorer.h
+ *	  One lead: read, evaluated, stored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SCORER_H
+#define LEADSCORE_SCORER_H
+
+#include "leadscore.h"
+
+#include "evaluate.h"
+#include "rulebook.h"
+#include "state.h"
+
+/* The columns of leadscore.attachment, in the order of the install script. */
+#define Anum_attachment_model				1
+#define Anum_attachment_target				2
+#define Anum_attachment_target_name			3
+#define Anum_attachment_source				4
+#define Anum_attachment_source_name			5
+#define Anum_attachment_key_column			6
+#define Anum_attachment_score_column		7
+#define Anum_attachment_temperature_column	8
+#define Anum_attachment_grade_column		9
+#define Anum_attachment_stage_column		10
+#define Natts_attachment					13
+
+/* Columns of the lead's row that are written back. */
+typedef enum WriteBack
+{
+	WRITE_BACK_SCORE,
+	WRITE_BACK_TEMPERATURE,
+	WRITE_BACK_GRADE,
+	WRITE_BACK_STAGE
+} WriteBack;
+#define NUM_WRITE_BACKS 4
+
+/* An attached model, as a statement knows it. */
+typedef struct Scorer
+{
+	MemoryContextCallback release;
+	char	   *model;
+	Rulebook   *rulebook;		/* holds a reference; NULL: cannot score */
+	StateTable *states;
+	Oid			target;
+	char	   *key_column;
+	Oid			key_type;		/* of the state's lead_key */
+	bool		through_source; /* the source is not the target */
+	char	   *write_back[NUM_WRITE_BACKS];	/* column names, or NULL */
+} Scorer;
+
+extern Scorer *scorer_attachment(const char *model);
+extern Scorer *scorer_create(const char *model);
+extern bool scorer_read(Scorer *scorer, Datum key);
+extern void scorer_evaluate(Scorer *scorer, Datum key, bool quietly,
+							StateRow *row);
+extern bool scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
+						   Form_pg_attribute att, FmgrInfo *input, Oid param,
+						   Datum *value);
+extern void scorer_current_stage(Scorer *scorer, Datum key, StateRow *row);
+extern void scorer_store(Scorer *scorer, Datum key, const Datum *old_key,
+						 StateRow *row, bool is_new, CommandId replaced_by);
+extern void scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by);
+extern void scorer_remove_all(Scorer *scorer, const char *query);
+extern bool scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked);
+extern bool scorer_has_news(Scorer *scorer, const StateRow *old,
+							const StateRow *row);
+extern bool scorer_would_change(Scorer *scorer, const StateRow *old,
+								StateRow *row);
+extern const char *temperature_label(Temperature temperature);
+extern bool error_is_recoverable(int sqlerrcode);
+extern void note_problem(const char *model, int64 rule, const char *lead_key,
+						 int sqlerrcode, const char *message);
+extern char *key_to_text(const Scorer *scorer, Datum key);
+
+#endif							/* LEADSCORE_SCORER_H */

@@ -1,0 +1,254 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *	  Leads read through their model's source.
+ *
+ * Where the source is a view with look-ups, the lead's own row is not enough:
+ * its row of the view is read by its key.  That happens as the owner of the
+ * view, in a security-restricted operation and under a bare search_path, since
+ * the application's role may have no right on the look-ups, and since nobody
+ * shall run code as whoever happens to write a lead.
+ *
+ * For triggers the newest committed rows are read, and those of the
+ * transaction itself, whatever the isolation level.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "source.h"
+
+/* The query that reads one lead of a model, kept for the session. */
+typedef struct SourcePlan
+{
+	char		model[NAMEDATALEN]; /* hash key */
+	char	   *query;			/* in CacheMemoryContext; NULL: none */
+	Oid			key_type;
+	SPIPlanPtr	plan;
+	int			busy;			/* executions going on */
+} SourcePlan;
+
+static HTAB *source_plans = NULL;
+
+/*
+ * impersonate, impersonate_end
+ *		Act as another user, under another search_path, with the restrictions
+ *		of a maintenance command.
+ *
+ * An error in between undoes it as any error does.
+ */
+void
+impersonate(Impersonation *state, Oid userid, const char *path)
+{
+	GetUserIdAndSecContext(&state->save_userid, &state->save_sec_context);
+	SetUserIdAndSecContext(userid, state->save_sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_NOFORCE_RLS);
+	state->save_nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+impersonate_end(const Impersonation *state)
+{
+	AtEOXact_GUC(false, state->save_nestlevel);
+	SetUserIdAndSecContext(state->save_userid, state->save_sec_context);
+}
+
+/*
+ * relation_owner
+ *		Owner of a relation; InvalidOid if it is gone.
+ */
+Oid
+relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	return owner;
+}
+
+/*
+ * qualified_relation_name
+ *		Name of a relation as a query needs it under any search_path.
+ */
+char *
+qualified_relation_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/*
+ * source_column_list
+ *		The columns that a model reads, each with a comma before it.
+ */
+char *
+source_column_list(const Rulebook *rulebook)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < rulebook->ncapture_columns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rulebook->tupdesc,
+											  rulebook->capture_columns[i] - 1);
+
+		appendStringInfo(&list, ", s.%s", quote_identifier(NameStr(att->attname)));
+	}
+	return list.data;
+}
+
+/*
+ * source_fill_slot
+ *		Put the columns of source_column_list, which begin at column 'first'
+ *		of a tuple, into the rulebook's slot.
+ */
+void
+source_fill_slot(Rulebook *rulebook, HeapTuple tuple, TupleDesc desc,
+				 int first, bool copy)
+{
+	for (int i = 0; i < rulebook->ncapture_columns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, first + i - 1);
+		int			to = rulebook->capture_columns[i] - 1;
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, first + i, desc, &isnull);
+
+		if (copy && !isnull)
+			value = datumCopy(value, att->attbyval, att->attlen);
+		rulebook->slot->tts_values[to] = value;
+		rulebook->slot->tts_isnull[to] = isnull;
+	}
+}
+
+/*
+ * Find the plan of a query, or make it.
+ */
+static SourcePlan *
+get_plan(const char *model, const char *query, Oid key_type)
+{
+	SourcePlan *entry;
+	bool		found;
+
+	if (source_plans == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = NAMEDATALEN;
+		ctl.entrysize = sizeof(SourcePlan);
+		ctl.hcxt = CacheMemoryContext;
+		source_plans = hash_create("leadscore sources", 16, &ctl,
+								   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	entry = hash_search(source_plans, model, HASH_ENTER, &found);
+	if (!found)
+	{
+		entry->query = NULL;
+		entry->plan = NULL;
+		entry->busy = 0;
+	}
+	if (entry->query != NULL && entry->key_type == key_type &&
+		strcmp(entry->query, query) == 0)
+		return entry;
+
+	if (entry->query != NULL)
+	{
+		pfree(entry->query);
+		entry->query = NULL;
+		/* a view may call what writes leads; then the old plan is in use */
+		if (entry->busy == 0)
+			SPI_freeplan(entry->plan);
+		entry->plan = NULL;
+	}
+	entry->plan = SPI_prepare(query, 1, &key_type);
+	if (entry->plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	SPI_keepplan(entry->plan);
+	entry->key_type = key_type;
+	entry->query = MemoryContextStrdup(CacheMemoryContext, query);
+
+	return entry;
+}
+
+/*
+ * source_read
+ *		Read the row of a lead into the rulebook's slot.
+ *
+ * 'snapshot' says which rows are seen; InvalidSnapshot: the newest committed
+ * and the transaction's own.  Returns how many rows the source has for the
+ * key: 0, 1, or 2 for several, of which one is taken.  The values are copies in the current memory context.
+ */
+int
+source_read(Rulebook *rulebook, const char *key_column, Oid key_type, Datum key,
+			Snapshot snapshot)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Impersonation impersonation;
+	bool		newest = snapshot == InvalidSnapshot;
+	SourcePlan *plan;
+	char	   *query;
+	volatile int result = 0;
+	int			nrows;
+
+	query = psprintf("SELECT 1%s FROM %s s WHERE s.%s OPERATOR(pg_catalog.=) $1",
+					 source_column_list(rulebook),
+					 qualified_relation_name(rulebook->source),
+					 quote_identifier(key_column));
+
+	impersonate(&impersonation, relation_owner(rulebook->source),
+				"pg_catalog, pg_temp");
+	SPI_connect();
+	plan = get_plan(rulebook->model, query, key_type);
+	snapshot = RegisterSnapshot(newest ? GetLatestSnapshot() : snapshot);
+	plan->busy++;
+	PG_TRY();
+	{
+		result = SPI_execute_snapshot(plan->plan, &key, NULL, snapshot,
+									  InvalidSnapshot, !newest, false, 2);
+	}
+	PG_FINALLY();
+	{
+		plan->busy--;
+	}
+	PG_END_TRY();
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not read the source of scoring model \"%s\"",
+			 rulebook->model);
+	UnregisterSnapshot(snapshot);
+	nrows = (int) SPI_processed;
+	if (nrows > 0)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		source_fill_slot(rulebook, SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+						 2, true);
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	impersonate_end(&impersonation);
+	pfree(query);
+
+	return nrows;
+}

@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.h
+ *	  Leads read through their model's source.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SOURCE_H
+#define LEADSCORE_SOURCE_H
+
+#include "leadscore.h"
+
+#include "executor/spi.h"
+
+#include "rulebook.h"
+
+/* Who we were before we acted for somebody else. */
+typedef struct Impersonation
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	int			save_nestlevel;
+} Impersonation;
+
+extern void impersonate(Impersonation *state, Oid userid, const char *path);
+extern void impersonate_end(const Impersonation *state);
+
+extern Oid	relation_owner(Oid relid);
+extern char *qualified_relation_name(Oid relid);
+extern char *source_column_list(const Rulebook *rulebook);
+extern void source_fill_slot(Rulebook *rulebook, HeapTuple tuple,
+							 TupleDesc desc, int first, bool copy);
+extern int	source_read(Rulebook *rulebook, const char *key_column,
+						Oid key_type, Datum key, Snapshot snapshot);
+
+#endif							/* LEADSCORE_SOURCE_H */

@@ -1,0 +1,577 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *	  Rows of a model's state table.
+ *
+ * What is known of a lead is one row of <model>_state.  The row is written
+ * by direct calls of the table's and the indexes' access methods, for three
+ * reasons: the application's role needs no privilege on it; it costs less
+ * than half of what a statement would; and it is always the newest version of
+ * the row that is read and replaced, whatever the isolation level, so that an
+ * application that runs REPEATABLE READ never gets a serialization failure
+ * from a row that it has never heard of.
+ *
+ * That is right because a state row is derived: what is written was computed
+ * from the newest version of the lead, which the writer holds locked, or which
+ * was read after the state row was locked (see rescore.c).
+ *
+ * Triggers, CHECK constraints and row security of the state table do not
+ * apply to these writes.  Indexes are kept up, whichever there are; expressions
+ * in them are run as the table's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "state.h"
+
+static const char *const column_names[NUM_STATE_COLUMNS] = {
+	"lead_key", "fit", "engagement", "scored_at", "rules_version",
+	"stage_since", "next_change_at", "score", "stage", "disqualified",
+	"has_problem", "lead_exists", "temperature", "grade", "channel"
+};
+
+
+/* --------------------------------------------------------------------
+ * Opening and closing
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Is this the index that makes the lead's key unique?
+ */
+static bool
+is_key_index(const StateTable *table, Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	return form->indisunique && form->indimmediate && form->indisready &&
+		form->indnkeyatts == 1 &&
+		form->indkey.values[0] == table->columns[STATE_LEAD_KEY] &&
+		RelationGetIndexPredicate(index) == NIL;
+}
+
+/*
+ * state_table_create
+ *		Learn what there is to know of a state table, in the current memory
+ *		context.  It is not open afterwards.
+ *
+ * Returns NULL if it does not look as attach() made it.  While attach() fills
+ * it there is no index on the key (key_index -1) and nothing can be found.
+ */
+StateTable *
+state_table_create(Oid relid)
+{
+	StateTable *table = palloc0(sizeof(StateTable));
+	Relation	rel = try_relation_open(relid, RowExclusiveLock);
+	ListCell   *lc;
+	int			n = 0;
+
+	if (rel == NULL)
+		return NULL;
+	table->relid = relid;
+	table->owner = rel->rd_rel->relowner;
+	table->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	table->key_index = -1;
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+	{
+		for (int j = 0; j < table->desc->natts; j++)
+		{
+			Form_pg_attribute att = TupleDescAttr(table->desc, j);
+
+			if (!att->attisdropped &&
+				strcmp(NameStr(att->attname), column_names[i]) == 0)
+				table->columns[i] = j + 1;
+		}
+		if (table->columns[i] == 0)
+		{
+			table_close(rel, NoLock);
+			return NULL;
+		}
+	}
+
+	table->estate = CreateExecutorState();
+	table->result_rel = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->result_rel, rel, 0, NULL, 0);
+	table->index_oids = RelationGetIndexList(rel);
+	table->result_rel->ri_NumIndices = list_length(table->index_oids);
+	table->result_rel->ri_IndexRelationDescs =
+		palloc(sizeof(Relation) * (list_length(table->index_oids) + 1));
+	table->result_rel->ri_IndexRelationInfo =
+		palloc(sizeof(IndexInfo *) * (list_length(table->index_oids) + 1));
+	foreach(lc, table->index_oids)
+	{
+		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+
+		table->result_rel->ri_IndexRelationInfo[n] = BuildIndexInfo(index);
+		if (table->key_index < 0 && is_key_index(table, index))
+		{
+			Oid			equal = get_opfamily_member(index->rd_opfamily[0],
+													index->rd_opcintype[0],
+													index->rd_opcintype[0],
+													BTEqualStrategyNumber);
+
+			table->key_index = n;
+			table->key_collation = index->rd_indcollation[0];
+			fmgr_info(get_opcode(equal), &table->key_equal);
+			fmgr_info(get_opfamily_proc(index->rd_opfamily[0],
+										index->rd_opcintype[0],
+										index->rd_opcintype[0], BTORDER_PROC),
+					  &table->key_compare);
+		}
+		index_close(index, NoLock);
+		n++;
+	}
+	table->old_slot = MakeSingleTupleTableSlot(table->desc,
+											   table_slot_callbacks(rel));
+	table->new_slot = MakeSingleTupleTableSlot(table->desc, &TTSOpsVirtual);
+	table->locked_in = GetCurrentSubTransactionId();
+	table_close(rel, NoLock);
+
+	return table;
+}
+
+/*
+ * state_table_open, state_table_close
+ *		Bracket every use.  In between the current user is the table's owner.
+ */
+void
+state_table_open(StateTable *table)
+{
+	SubTransactionId subtransaction = GetCurrentSubTransactionId();
+	LOCKMODE	lock = subtransaction == table->locked_in ?
+		NoLock : RowExclusiveLock;
+	ListCell   *lc;
+	int			n = 0;
+
+	table->rel = table_open(table->relid, lock);
+	table->result_rel->ri_RelationDesc = table->rel;
+	foreach(lc, table->index_oids)
+		table->result_rel->ri_IndexRelationDescs[n++] =
+			index_open(lfirst_oid(lc), lock);
+	GetUserIdAndSecContext(&table->save_userid, &table->save_sec_context);
+	SetUserIdAndSecContext(table->owner,
+						   table->save_sec_context |
+						   SECURITY_RESTRICTED_OPERATION);
+}
+
+void
+state_table_close(StateTable *table)
+{
+	SetUserIdAndSecContext(table->save_userid, table->save_sec_context);
+	ExecClearTuple(table->old_slot);
+	ExecClearTuple(table->new_slot);
+	for (int i = 0; i < table->result_rel->ri_NumIndices; i++)
+	{
+		Relation	index = table->result_rel->ri_IndexRelationDescs[i];
+
+		index_insert_cleanup(index, table->result_rel->ri_IndexRelationInfo[i]);
+		index_close(index, NoLock);
+	}
+	table_close(table->rel, NoLock);
+	table->rel = NULL;
+	ResetPerTupleExprContext(table->estate);
+}
+
+
+/* --------------------------------------------------------------------
+ * Finding
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Take a row out of the slot that holds it; its values stay there.
+ */
+static void
+read_row(StateTable *table, TupleTableSlot *slot, StateRow *row)
+{
+	bool		isnull;
+	TransactionId xmin;
+
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+		row->values[i] = slot_getattr(slot, table->columns[i], &row->isnull[i]);
+	row->tid = slot->tts_tid;
+	xmin = DatumGetTransactionId(slot_getsysattr(slot,
+												 MinTransactionIdAttributeNumber,
+												 &isnull));
+	row->is_own = TransactionIdIsCurrentTransactionId(xmin);
+	row->command = InvalidCommandId;
+	if (row->is_own)
+	{
+		bool		should_free;
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+
+		row->command = HeapTupleHeaderGetCmin(tuple->t_data);
+		if (should_free)
+			heap_freetuple(tuple);
+	}
+}
+
+/*
+ * A row that this very command has written is out of its own reach.
+ */
+static CommandId
+command_for(const StateRow *old)
+{
+	if (old->is_own && old->command >= GetCurrentCommandId(false))
+		CommandCounterIncrement();
+	return GetCurrentCommandId(true);
+}
+
+/*
+ * Was the row changed since it was found?
+ */
+static bool
+was_changed(const StateTable *table, TM_Result result)
+{
+	switch (result)
+	{
+		case TM_Ok:
+			return false;
+		case TM_Updated:
+		case TM_Deleted:
+		case TM_BeingModified:
+			return true;
+		default:
+			elog(ERROR, "unexpected result %d for a row of \"%s\"", result,
+				 RelationGetRelationName(table->rel));
+	}
+	return true;				/* keep compiler quiet */
+}
+
+static IndexScanDesc
+begin_scan(StateTable *table, Snapshot snapshot, Datum key)
+{
+	Relation	index = table->result_rel->ri_IndexRelationDescs[table->key_index];
+	IndexScanDesc scan = begin_index_scan(table->rel, index, snapshot, 1);
+	ScanKeyData scankey;
+
+	ScanKeyEntryInitializeWithInfo(&scankey, 0, 1, BTEqualStrategyNumber,
+								   InvalidOid, table->key_collation,
+								   &table->key_equal, key);
+	index_rescan(scan, &scankey, 1, NULL, 0);
+	return scan;
+}
+
+/*
+ * state_scan_begin, state_scan_next, state_scan_end
+ *		Go through the rows that a snapshot sees in the order of their keys,
+ *		from the first one behind 'after' (NULL: from the first).
+ *
+ * A row's values are valid until the next one is asked for.
+ */
+IndexScanDesc
+state_scan_begin(StateTable *table, Snapshot snapshot, const Datum *after)
+{
+	Relation	index = table->result_rel->ri_IndexRelationDescs[table->key_index];
+	int			nkeys = after != NULL ? 1 : 0;
+	IndexScanDesc scan = begin_index_scan(table->rel, index, snapshot, nkeys);
+	ScanKeyData scankey;
+
+	if (after != NULL)
+		ScanKeyEntryInitialize(&scankey, 0, 1, BTGreaterStrategyNumber,
+							   InvalidOid, table->key_collation,
+							   get_opcode(get_opfamily_member(index->rd_opfamily[0],
+															  index->rd_opcintype[0],
+															  index->rd_opcintype[0],
+															  BTGreaterStrategyNumber)),
+							   *after);
+	index_rescan(scan, nkeys > 0 ? &scankey : NULL, nkeys, NULL, 0);
+	return scan;
+}
+
+bool
+state_scan_next(StateTable *table, IndexScanDesc scan, StateRow *row)
+{
+	if (!index_getnext_slot(scan, ForwardScanDirection, table->old_slot))
+		return false;
+	read_row(table, table->old_slot, row);
+	return true;
+}
+
+void
+state_scan_end(StateTable *table, IndexScanDesc scan)
+{
+	index_endscan(scan);
+	ExecClearTuple(table->old_slot);
+}
+
+/*
+ * state_compare_keys
+ *		Which key comes first: negative, zero or positive.
+ */
+int
+state_compare_keys(StateTable *table, Datum a, Datum b)
+{
+	return DatumGetInt32(FunctionCall2Coll(&table->key_compare,
+										   table->key_collation, a, b));
+}
+
+/*
+ * state_find
+ *		The newest version of a lead's row; false if there is none.
+ *
+ * Waits for transactions that are about to change or insert it; with 'nowait'
+ * it does not, but sets *locked and returns false.  The row's values are valid
+ * until the table is closed or searched again.
+ */
+bool
+state_find(StateTable *table, Datum key, bool nowait, bool *locked,
+		   StateRow *row)
+{
+	SnapshotData snapshot;
+	IndexScanDesc scan;
+	bool		found;
+	TransactionId wait_for;
+
+	if (locked != NULL)
+		*locked = false;
+	InitDirtySnapshot(snapshot);
+	for (;;)
+	{
+		scan = begin_scan(table, &snapshot, key);
+		found = index_getnext_slot(scan, ForwardScanDirection, table->old_slot);
+		wait_for = TransactionIdIsValid(snapshot.xmin) ?
+			snapshot.xmin : snapshot.xmax;
+		if (!found || !TransactionIdIsValid(wait_for))
+			break;
+		index_endscan(scan);
+		ExecClearTuple(table->old_slot);
+		if (nowait)
+		{
+			*locked = true;
+			return false;
+		}
+		if (snapshot.speculativeToken)
+			SpeculativeInsertionWait(snapshot.xmin, snapshot.speculativeToken);
+		else
+			XactLockTableWait(wait_for, NULL, NULL, XLTW_None);
+	}
+	if (found)
+		read_row(table, table->old_slot, row);
+	index_endscan(scan);
+
+	return found;
+}
+
+/*
+ * state_lock
+ *		Lock a row that was found, so that nobody else writes it until the end
+ *		of the transaction; false if it was changed since.
+ *
+ * With 'nowait' a row that somebody else holds is left alone: *locked.
+ */
+bool
+state_lock(StateTable *table, StateRow *row, bool nowait, bool *locked)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(table->rel, &row->tid, GetActiveSnapshot(),
+							  table->old_slot, command_for(row),
+							  LockTupleNoKeyExclusive,
+							  nowait ? LockWaitSkip : LockWaitBlock,
+							  0, &failure);
+	if (result == TM_WouldBlock)
+	{
+		*locked = true;
+		return false;
+	}
+	if (was_changed(table, result))
+		return false;
+	read_row(table, table->old_slot, row);
+	return true;
+}
+
+/*
+ * state_find_deleted
+ *		The row of a lead as it was when this transaction deleted it last;
+ *		false if it has not.
+ *
+ * A row deleted by a transaction that is still running cannot have been
+ * cleaned up.
+ */
+bool
+state_find_deleted(StateTable *table, Datum key, StateRow *row)
+{
+	IndexScanDesc scan = begin_scan(table, SnapshotAny, key);
+	CommandId	last = 0;
+	bool		found = false;
+	TupleTableSlot *slot = table->old_slot;
+	HeapTuple	best = NULL;
+
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		should_free;
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+		HeapTupleHeader header = tuple->t_data;
+
+		/* deleted, not replaced by a newer version */
+		if ((header->t_infomask & HEAP_XMAX_INVALID) == 0 &&
+			!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header)) &&
+			ItemPointerEquals(&header->t_ctid, &tuple->t_self) &&
+			(!found || HeapTupleHeaderGetCmax(header) >= last))
+		{
+			last = HeapTupleHeaderGetCmax(header);
+			best = heap_copytuple(tuple);
+			found = true;
+		}
+		if (should_free)
+			heap_freetuple(tuple);
+	}
+	index_endscan(scan);
+	if (found)
+	{
+		for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+			row->values[i] = heap_getattr(best, table->columns[i], table->desc,
+										  &row->isnull[i]);
+		ItemPointerSetInvalid(&row->tid);
+	}
+	return found;
+}
+
+
+/* --------------------------------------------------------------------
+ * Writing
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * state_differs
+ *		Do two rows hold different values in a column?
+ */
+bool
+state_differs(StateTable *table, const StateRow *a, const StateRow *b,
+			  StateColumn column)
+{
+	Form_pg_attribute att = TupleDescAttr(table->desc,
+										  table->columns[column] - 1);
+
+	if (a->isnull[column] || b->isnull[column])
+		return a->isnull[column] != b->isnull[column];
+	return !datum_image_eq(a->values[column], b->values[column],
+						   att->attbyval, att->attlen);
+}
+
+/*
+ * state_fill_slot
+ *		Make a virtual tuple of a row.  Columns that are not ours are left as
+ *		they are in the slot.
+ */
+void
+state_fill_slot(StateTable *table, const StateRow *row, TupleTableSlot *slot)
+{
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+	{
+		slot->tts_values[table->columns[i] - 1] = row->values[i];
+		slot->tts_isnull[table->columns[i] - 1] = row->isnull[i];
+	}
+	ExecStoreVirtualTuple(slot);
+}
+
+/*
+ * state_insert
+ *		Insert a row; false if the lead has one already (or another
+ *		transaction is about to give it one).
+ *
+ * This is what INSERT ... ON CONFLICT does, without looking first: a new lead
+ * seldom has a row.
+ */
+bool
+state_insert(StateTable *table, const StateRow *row)
+{
+	TupleTableSlot *slot = table->new_slot;
+	TransactionId xid = GetCurrentTransactionId();
+	uint32		token;
+	bool		conflict = false;
+	List	   *arbiters;
+	List	   *recheck;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * table->desc->natts);
+	state_fill_slot(table, row, slot);
+	arbiters = list_make1_oid(RelationGetRelid(table->result_rel->ri_IndexRelationDescs[table->key_index]));
+
+	token = SpeculativeInsertionLockAcquire(xid);
+	table_tuple_insert_speculative(table->rel, slot,
+								   GetCurrentCommandId(true), 0, NULL, token);
+	recheck = insert_index_entries(table->result_rel, slot, table->estate,
+									false, true, &conflict, arbiters, false);
+	table_tuple_complete_speculative(table->rel, slot, token, !conflict);
+	SpeculativeInsertionLockRelease(xid);
+	list_free(arbiters);
+	list_free(recheck);
+
+	return !conflict;
+}
+
+/*
+ * state_update
+ *		Replace a row that was found; false if it was changed since.
+ */
+bool
+state_update(StateTable *table, const StateRow *old, const StateRow *row)
+{
+	TupleTableSlot *slot = table->new_slot;
+	TM_FailureData failure;
+	LockTupleMode lockmode;
+	TU_UpdateIndexes update_indexes;
+	TM_Result	result;
+
+	/* columns that somebody added keep their values */
+	slot_getallattrs(table->old_slot);
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, table->old_slot->tts_values,
+		   sizeof(Datum) * table->desc->natts);
+	memcpy(slot->tts_isnull, table->old_slot->tts_isnull,
+		   sizeof(bool) * table->desc->natts);
+	state_fill_slot(table, row, slot);
+
+	result = table_tuple_update(table->rel, unconstify(ItemPointerData *, &old->tid),
+								slot, command_for(old),
+								GetActiveSnapshot(), InvalidSnapshot, true,
+								&failure, &lockmode, &update_indexes);
+	if (was_changed(table, result))
+		return false;
+	if (update_indexes != TU_None)
+		list_free(insert_index_entries(table->result_rel, slot, table->estate,
+										true, false, NULL, NIL,
+										update_indexes == TU_Summarizing));
+	return true;
+}
+
+/*
+ * state_delete
+ *		Delete a row that was found; false if it was changed since.
+ */
+bool
+state_delete(StateTable *table, const StateRow *old)
+{
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_delete(table->rel, unconstify(ItemPointerData *, &old->tid),
+								command_for(old),
+								GetActiveSnapshot(), InvalidSnapshot, true,
+								&failure, false);
+	return !was_changed(table, result);
+}

@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.h
+ *	  Rows of a model's state table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_STATE_H
+#define LEADSCORE_STATE_H
+
+#include "leadscore.h"
+
+#include "access/genam.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "storage/itemptr.h"
+
+/* The columns that we write; the names are in state.c. */
+typedef enum StateColumn
+{
+	STATE_LEAD_KEY,
+	STATE_FIT,
+	STATE_ENGAGEMENT,
+	STATE_SCORED_AT,
+	STATE_RULES_VERSION,
+	STATE_STAGE_SINCE,
+	STATE_NEXT_CHANGE_AT,
+	STATE_SCORE,
+	STATE_STAGE,
+	STATE_DISQUALIFIED,
+	STATE_HAS_PROBLEM,
+	STATE_LEAD_EXISTS,
+	STATE_TEMPERATURE,
+	STATE_GRADE,
+	STATE_CHANNEL
+} StateColumn;
+#define NUM_STATE_COLUMNS	15
+
+/* One row: what is stored, or is to be. */
+typedef struct StateRow
+{
+	Datum		values[NUM_STATE_COLUMNS];
+	bool		isnull[NUM_STATE_COLUMNS];
+
+	/* of a row that was found */
+	ItemPointerData tid;
+	bool		is_own;			/* written by this transaction */
+	CommandId	command;		/* and if so, by which command */
+} StateRow;
+
+/* A state table, as a statement knows it. */
+typedef struct StateTable
+{
+	Oid			relid;
+	Oid			owner;
+	TupleDesc	desc;			/* a copy */
+	AttrNumber	columns[NUM_STATE_COLUMNS];
+	EState	   *estate;
+	ResultRelInfo *result_rel;	/* relations are filled in while open */
+	List	   *index_oids;
+	int			key_index;		/* which of them is on the lead's key */
+	FmgrInfo	key_equal;
+	FmgrInfo	key_compare;
+	Oid			key_collation;
+	TupleTableSlot *old_slot;
+	TupleTableSlot *new_slot;
+	SubTransactionId locked_in; /* subtransaction that took the locks */
+
+	/* while open */
+	Relation	rel;
+	int			save_sec_context;
+	Oid			save_userid;
+} StateTable;
+
+extern StateTable *state_table_create(Oid relid);
+extern void state_table_open(StateTable *table);
+extern void state_table_close(StateTable *table);
+extern bool state_find(StateTable *table, Datum key, bool nowait,
+					   bool *locked, StateRow *row);
+extern IndexScanDesc state_scan_begin(StateTable *table, Snapshot snapshot,
+									  const Datum *after);
+extern bool state_scan_next(StateTable *table, IndexScanDesc scan,
+							StateRow *row);
+extern void state_scan_end(StateTable *table, IndexScanDesc scan);
+extern int	state_compare_keys(StateTable *table, Datum a, Datum b);
+extern bool state_lock(StateTable *table, StateRow *row, bool nowait,
+					   bool *locked);
+extern bool state_find_deleted(StateTable *table, Datum key, StateRow *row);
+extern bool state_insert(StateTable *table, const StateRow *row);
+extern bool state_update(StateTable *table, const StateRow *old,
+						 const StateRow *row);
+extern bool state_delete(StateTable *table, const StateRow *old);
+extern bool state_differs(StateTable *table, const StateRow *a,
+						  const StateRow *b, StateColumn column);
+extern void state_fill_slot(StateTable *table, const StateRow *row,
+							TupleTableSlot *slot);
+
+#endif							/* LEADSCORE_STATE_H */

@@ -1,0 +1,441 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch.c
+ *	  Which leads a row of a look-up table concerns, and scoring them again.
+ *
+ * What watch() was given is SQL over a row of the watched table.  It is run as
+ * the table's owner, in a security-restricted operation, under the search_path
+ * of whoever wrote it; who changes a look-up needs no right on anything.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include <ctype.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "parser/parse_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/typcache.h"
+
+#include "capture.h"
+#include "rulebook.h"
+#include "source.h"
+#include "watch.h"
+
+/* The columns of leadscore.watched, in the order of the install script. */
+#define Anum_watched_model			1
+#define Anum_watched_relation		2
+#define Anum_watched_lead_key		4
+#define Anum_watched_search_path	5
+#define Natts_watched				5
+
+/* What a trigger knows of its table. */
+typedef struct WatchedTable
+{
+	Scorer	   *scorer;
+	bool		usable;
+	char	   *query;			/* yields the keys; its parameter is the row */
+	char	   *path;
+	SPIPlanPtr	plan;
+	MemoryContextCallback release;
+} WatchedTable;
+
+
+/*
+ * Does an expression say SELECT, rather than what to select?
+ */
+static bool
+is_query(const char *expression)
+{
+	static const char *const words[] = {"select", "with", "values", "table"};
+
+	while (isspace((unsigned char) *expression) || *expression == '(')
+		expression++;
+	for (int i = 0; i < lengthof(words); i++)
+	{
+		size_t		length = strlen(words[i]);
+
+		if (pg_strncasecmp(expression, words[i], length) == 0 &&
+			!isalnum((unsigned char) expression[length]) &&
+			expression[length] != '_')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The query that yields the keys of the leads that a row concerns.  The row
+ * goes by the name of the watched table, even if it is one of a partition.
+ */
+static char *
+watch_query(Oid relid, const char *expression)
+{
+	return psprintf("SELECT k.lead_key FROM (SELECT ($1).*) AS %s, "
+					"LATERAL (%s%s\n) AS k(lead_key)",
+					quote_identifier(get_rel_name(relid)),
+					is_query(expression) ? "" : "SELECT ", expression);
+}
+
+/*
+ * watch_check
+ *		An error if an expression yields no keys.
+ */
+void
+watch_check(Oid relid, const char *expression, const char *path)
+{
+	Oid			type = get_rel_type_id(relid);
+	Impersonation impersonation;
+	SPIPlanPtr	plan;
+	List	   *sources;
+
+	impersonate(&impersonation, relation_owner(relid), path);
+	SPI_connect();
+	plan = SPI_prepare(watch_query(relid, expression), 1, &type);
+	sources = plan != NULL ? SPI_plan_get_plan_sources(plan) : NIL;
+	if (list_length(sources) != 1 ||
+		((CachedPlanSource *) linitial(sources))->resultDesc == NULL ||
+		((CachedPlanSource *) linitial(sources))->resultDesc->natts != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("expression does not yield the keys of leads"),
+				 errhint("Write an expression over a row of the table, or a SELECT of keys.")));
+	SPI_finish();
+	impersonate_end(&impersonation);
+}
+
+static void
+release_watched_table(void *arg)
+{
+	WatchedTable *table = (WatchedTable *) arg;
+
+	if (table->plan != NULL)
+		SPI_freeplan(table->plan);
+	table->plan = NULL;
+}
+
+/*
+ * Find what watch() stored for a table, or for one that it is a part of.
+ */
+static void
+load_watched(WatchedTable *table, Relation target)
+{
+	Relation	rel = table_open(leadscore_relation("watched"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_watched_model, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(table->scorer->model));
+	scan = systable_beginscan(rel, leadscore_relation("watched_pkey"), true,
+							  snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum		values[Natts_watched];
+		bool		nulls[Natts_watched];
+		Oid			relid;
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		relid = DatumGetObjectId(values[Anum_watched_relation - 1]);
+		if (relid != RelationGetRelid(target) &&
+			(!OidIsValid(get_rel_type_id(relid)) ||
+			 !typeInheritsFrom(target->rd_rel->reltype, get_rel_type_id(relid))))
+			continue;
+		table->query = watch_query(relid, TextDatumGetCString(values[Anum_watched_lead_key - 1]));
+		table->path = TextDatumGetCString(values[Anum_watched_search_path - 1]);
+		table->usable = table->scorer->rulebook != NULL &&
+			table->scorer->states->key_index >= 0;
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+}
+
+static WatchedTable *
+get_watched_table(FunctionCallInfo fcinfo)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	WatchedTable *table = (WatchedTable *) fcinfo->flinfo->fn_extra;
+
+	if (table == NULL)
+	{
+		MemoryContext context = fcinfo->flinfo->fn_mcxt;
+		MemoryContext caller = MemoryContextSwitchTo(context);
+
+		table = palloc0(sizeof(WatchedTable));
+		table->scorer = statement_scorer(context, trigger->tg_trigger->tgargs[0]);
+		load_watched(table, trigger->tg_relation);
+		table->release.func = release_watched_table;
+		table->release.arg = table;
+		MemoryContextRegisterResetCallback(context, &table->release);
+		fcinfo->flinfo->fn_extra = table;
+		MemoryContextSwitchTo(caller);
+	}
+	return table->usable ? table : NULL;
+}
+
+/*
+ * Add a key, converted to the type that the model has, to a list of Datum
+ * pointers.
+ */
+static List *
+add_key(List *keys, const Scorer *scorer, Datum value, Oid type)
+{
+	Datum	   *key = palloc(sizeof(Datum));
+	int16		length;
+	bool		by_value;
+
+	get_typlenbyval(scorer->key_type, &length, &by_value);
+	if (type == scorer->key_type)
+		*key = datumCopy(value, by_value, length);
+	else
+	{
+		Oid			output;
+		bool		is_varlena;
+		Oid			input;
+		Oid			param;
+
+		getTypeOutputInfo(type, &output, &is_varlena);
+		getTypeInputInfo(scorer->key_type, &input, &param);
+		*key = OidInputFunctionCall(input, OidOutputFunctionCall(output, value),
+									param, -1);
+	}
+	return lappend(keys, key);
+}
+
+/*
+ * The keys of the leads that a row concerns, in the current memory context.
+ */
+static List *
+find_keys(WatchedTable *table, Relation rel, HeapTuple row, List *keys)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			type = rel->rd_rel->reltype;
+	Datum		value = heap_copy_tuple_as_datum(row, RelationGetDescr(rel));
+	Impersonation impersonation;
+	Snapshot	snapshot;
+	Oid			key_type;
+	Oid			element_type;
+
+	impersonate(&impersonation, relation_owner(RelationGetRelid(rel)), table->path);
+	SPI_connect();
+	if (table->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(table->query, 1, &type);
+
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+		table->plan = plan;
+	}
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (SPI_execute_snapshot(table->plan, &value, NULL, snapshot, InvalidSnapshot,
+							 false, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not find the leads that a look-up concerns");
+	UnregisterSnapshot(snapshot);
+
+	key_type = SPI_gettypeid(SPI_tuptable->tupdesc, 1);
+	element_type = get_element_type(key_type);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		key = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+										1, &isnull);
+		MemoryContext spi;
+
+		if (isnull)
+			continue;
+		spi = MemoryContextSwitchTo(caller);
+		if (OidIsValid(element_type) && key_type != table->scorer->key_type)
+		{
+			ArrayIterator iterator = array_create_iterator(DatumGetArrayTypeP(key), 0, NULL);
+			Datum		element;
+
+			while (array_iterate(iterator, &element, &isnull))
+			{
+				if (!isnull)
+					keys = add_key(keys, table->scorer, element, element_type);
+			}
+			array_free_iterator(iterator);
+		}
+		else
+			keys = add_key(keys, table->scorer, key, key_type);
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	impersonate_end(&impersonation);
+
+	return keys;
+}
+
+/*
+ * Are two versions of a row the same, as stored?
+ */
+static bool
+same_row(TupleTableSlot *a, TupleTableSlot *b)
+{
+	slot_getallattrs(a);
+	slot_getallattrs(b);
+	for (int i = 0; i < a->tts_tupleDescriptor->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(a->tts_tupleDescriptor, i);
+
+		if (a->tts_isnull[i] != b->tts_isnull[i] ||
+			(!a->tts_isnull[i] &&
+			 !datum_image_eq(a->tts_values[i], b->tts_values[i],
+							 att->attbyval, att->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * All leads of the model may be concerned.
+ */
+static void
+rescore_all(const char *model)
+{
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(model);
+	Impersonation impersonation;
+
+	impersonate(&impersonation, relation_owner(leadscore_relation("watched")),
+				"pg_catalog, pg_temp");
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT leadscore._rescore_all($1)", 1, &type,
+							  &value, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not rescore the leads of scoring model \"%s\"", model);
+	SPI_finish();
+	impersonate_end(&impersonation);
+}
+
+/* What list_sort's comparison needs to know. */
+static StateTable *sorting_states;
+
+static int
+compare_keys(const ListCell *a, const ListCell *b)
+{
+	return state_compare_keys(sorting_states, *(Datum *) lfirst(a),
+							  *(Datum *) lfirst(b));
+}
+
+/*
+ * Score the leads again that the trigger's rows concern.
+ */
+static void
+rescore_concerned(WatchedTable *table, TriggerData *trigger)
+{
+	Relation	rel = trigger->tg_relation;
+	List	   *keys = NIL;
+	Datum	   *previous = NULL;
+	ListCell   *lc;
+
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	{
+		rescore_all(table->scorer->model);
+		return;
+	}
+	keys = find_keys(table, rel, trigger->tg_trigtuple, keys);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		keys = find_keys(table, rel, trigger->tg_newtuple, keys);
+
+	/* in the order of their keys, so that two of us do not deadlock */
+	sorting_states = table->scorer->states;
+	list_sort(keys, compare_keys);
+	foreach(lc, keys)
+	{
+		Datum		key = *(Datum *) lfirst(lc);
+
+		if (previous != NULL &&
+			state_compare_keys(table->scorer->states, *previous, key) == 0)
+			continue;
+		previous = (Datum *) lfirst(lc);
+		(void) scorer_rescore(table->scorer, key, false, NULL);
+	}
+}
+
+/*
+ * The same, whatever the expression does: an error is a problem of the model.
+ */
+static void
+rescore_safely(WatchedTable *table, TriggerData *trigger)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		rescore_concerned(table, trigger);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return;
+	if (!error_is_recoverable(error->sqlerrcode))
+		ReThrowError(error);
+	note_problem(table->scorer->model, -1, NULL, error->sqlerrcode,
+				 psprintf("leads could not be scored after a change of \"%s\": %s",
+						  RelationGetRelationName(trigger->tg_relation),
+						  error->message));
+}
+
+/*
+ * leadscore.capture_watched(): trigger AFTER INSERT OR UPDATE OR DELETE FOR
+ * EACH ROW, and AFTER TRUNCATE, on a table that a source looks things up in
+ *		Scores the leads concerned in the same commit.  Argument: the model.
+ *		Never fails because of rules, sources or the expression of watch().
+ */
+PG_FUNCTION_INFO_V1(leadscore_capture_watched);
+Datum
+leadscore_capture_watched(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	WatchedTable *table;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		trigger->tg_trigger->tgnargs != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by the trigger it is made for",
+						"capture_watched"),
+				 errhint("Use leadscore.watch() to create it.")));
+	table = get_watched_table(fcinfo);
+	if (table == NULL)
+		return PointerGetDatum(NULL);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+		same_row(trigger->tg_trigslot, trigger->tg_newslot))
+		return PointerGetDatum(NULL);
+
+	rescore_safely(table, trigger);
+	return PointerGetDatum(NULL);
+}
