@@ -1066,6 +1066,11 @@ BEGIN
 		ORDER BY model.name
 	LOOP
 		PERFORM leadscore.check_rules(m.name);
+		-- the column that identifies leads may have got another type
+		IF m.is_relation AND EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name)
+			AND leadscore._state_key_type(m.name) IS NOT NULL THEN
+			PERFORM leadscore._follow_key_type(m.name);
+		END IF;
 		-- a name in a condition may mean something else now
 		IF NOT m.is_relation THEN
 			PERFORM leadscore._require_own_triggers();
@@ -1329,6 +1334,7 @@ CREATE TABLE leadscore.rescore_run (
 	seen		bigint NOT NULL DEFAULT 0,
 	written		bigint NOT NULL DEFAULT 0,
 	held		text[] NOT NULL DEFAULT '{}',
+	walked		boolean NOT NULL DEFAULT false,
 	finished	boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE leadscore.rescore_run IS
@@ -1342,6 +1348,7 @@ COMMENT ON COLUMN leadscore.rescore_run.total IS 'Leads there are, more or less.
 COMMENT ON COLUMN leadscore.rescore_run.seen IS 'Leads looked at.';
 COMMENT ON COLUMN leadscore.rescore_run.written IS 'States that were written.';
 COMMENT ON COLUMN leadscore.rescore_run.held IS 'Keys of leads whose state somebody else held; they come last.';
+COMMENT ON COLUMN leadscore.rescore_run.walked IS 'Are all but the held ones done?';
 COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.attachment', '');
@@ -1644,7 +1651,9 @@ BEGIN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_table',
 			MESSAGE = format('target of scoring model "%s" does not exist any more', m.name),
-			HINT = 'Point the columns target and source of leadscore.model to tables that exist.';
+			HINT = CASE WHEN EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name)
+						THEN format('If another table has its name now, call leadscore.repair(%L).', m.name)
+						ELSE 'Point the columns target and source of leadscore.model to tables that exist.' END;
 	END IF;
 	IF (SELECT c.relpersistence FROM pg_class c WHERE c.oid = m.target) = 't' THEN
 		RAISE EXCEPTION USING
@@ -1684,7 +1693,8 @@ BEGIN
 	END IF;
 
 	-- write-back
-	IF array_remove(written_back, NULL) <> '{}' THEN
+	written_back := array_remove(array_remove(written_back, NULL), '');
+	IF written_back <> '{}' THEN
 		IF m.source IS NOT NULL AND m.source <> m.target THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'feature_not_supported',
@@ -1693,8 +1703,7 @@ BEGIN
 				HINT = format('Read them from the view leadscore.%s_scored.', m.name);
 		END IF;
 		SELECT c.name INTO stray FROM unnest(written_back) c(name)
-		WHERE c.name IS NOT NULL
-		  AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.target AND a.attname = c.name
+		WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.target AND a.attname = c.name
 						  AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a');
 		IF FOUND THEN
 			RAISE EXCEPTION USING
@@ -1927,7 +1936,7 @@ DECLARE
 	m			leadscore.model;
 	started		timestamptz := clock_timestamp();
 	known		boolean;
-	filled		record;
+	skipped		bigint;
 	result		leadscore.attach_summary;
 BEGIN
 	SELECT * INTO m FROM leadscore.model WHERE model.name = _attach.model;
@@ -1941,13 +1950,19 @@ BEGIN
 	VALUES (m.name, m.target, m.target::text, m.source, m.source::text, m.key_column,
 			_attach.score_column, _attach.temperature_column, _attach.grade_column, _attach.stage_column)
 	ON CONFLICT (model) DO UPDATE
-	SET score_column = excluded.score_column, temperature_column = excluded.temperature_column,
-		grade_column = excluded.grade_column, stage_column = excluded.stage_column;
+	SET score_column = coalesce(excluded.score_column, a.score_column),
+		temperature_column = coalesce(excluded.temperature_column, a.temperature_column),
+		grade_column = coalesce(excluded.grade_column, a.grade_column),
+		stage_column = coalesce(excluded.stage_column, a.stage_column);
+	UPDATE leadscore.attachment a
+	SET score_column = nullif(a.score_column, ''), temperature_column = nullif(a.temperature_column, ''),
+		grade_column = nullif(a.grade_column, ''), stage_column = nullif(a.stage_column, '')
+	WHERE a.model = m.name AND '' IN (a.score_column, a.temperature_column, a.grade_column, a.stage_column);
 
 	IF to_regclass(format('leadscore.%I', m.name || '_state')) IS NULL THEN
 		PERFORM leadscore._create_state_table(m.name);
 		IF coalesce(backfill, true) THEN
-			SELECT * INTO filled FROM leadscore._backfill(m.name);
+			skipped := (leadscore._backfill(m.name)).skipped;
 			UPDATE leadscore.attachment SET rescored_version = m.version, rescored_at = clock_timestamp()
 			WHERE attachment.model = m.name;
 		END IF;
@@ -1979,11 +1994,10 @@ BEGIN
 	EXECUTE format('SELECT count(*), NULL, count(*) FILTER (WHERE temperature = ''hot''), count(*) FILTER (WHERE temperature = ''warm''),
 						   count(*) FILTER (WHERE temperature = ''cold''), count(*) FILTER (WHERE has_problem), NULL
 					FROM leadscore.%I WHERE lead_exists', m.name || '_state') INTO result;
-	IF filled.skipped IS NULL THEN
-		EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', m.target, m.key_column) INTO result.skipped;
-	ELSE
-		result.skipped := filled.skipped;
+	IF skipped IS NULL THEN
+		EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL', m.target, m.key_column) INTO skipped;
 	END IF;
+	result.skipped := skipped;
 	result.seconds := round(extract(epoch FROM clock_timestamp() - started)::numeric, 3);
 	RETURN result;
 END
@@ -1997,7 +2011,7 @@ RETURNS leadscore.attach_summary
 AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.attach(text, boolean, name, name, name, name) IS
-'Scores every lead of a model''s table from now on, in the commit that writes it: creates leadscore.<model>_state and the view leadscore.<model>_scored, puts triggers on the table, and scores the leads there are, unless backfill is false.  The columns named are set in the lead''s own row.  Writers wait until commit.  Again on an attached model: mends what is missing, sets the columns anew and, unless backfill is false, brings all states up to date.  The caller owns target and source.  Errors: 42704 unknown model, 42501 not the owner, 55000 no key column or not a unique one, 42804 its type is no key, 0A000 a rule or a column that cannot be, 23505 several rows with one key.';
+'Scores every lead of a model''s table from now on, in the commit that writes it: creates leadscore.<model>_state and the view leadscore.<model>_scored, puts triggers on the table, and scores the leads there are, unless backfill is false.  The columns named are set in the lead''s own row.  Writers wait until commit.  Again on an attached model: mends what is missing, takes the columns that are given ('''' for one to be left alone) and, unless backfill is false, brings all states up to date.  The caller owns target and source.  Errors: 42704 unknown model, 42501 not the owner, 55000 no key column or not a unique one, 42804 its type is no key, 0A000 a rule or a column that cannot be, 23505 several rows with one key.';
 
 CREATE FUNCTION leadscore._detach(model text) RETURNS boolean
 LANGUAGE plpgsql
@@ -2086,6 +2100,630 @@ AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.unwatch(text, regclass) IS
 'Watches a table no longer.  Returns whether it was watched.  Errors: 42704 unknown model, 42501 not the owner.';
+
+--
+-- Rescoring after the rules were edited
+--
+
+CREATE FUNCTION leadscore._run_as_owner_of(relation regclass, statement text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'leadscore_run_as_owner_of'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._run_as_owner_of(regclass, text) IS
+'Internal: runs a statement as the owner of a relation, in a security-restricted operation; number of rows.';
+
+CREATE FUNCTION leadscore._write_back_batch(model text, after text, until text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	a		leadscore.attachment;
+	stale	text;
+BEGIN
+	SELECT * INTO a FROM leadscore.attachment WHERE attachment.model = _write_back_batch.model;
+	stale := leadscore._write_back_is_stale(_write_back_batch.model, 'l', 's');
+	IF stale IS NULL OR until IS NULL THEN
+		RETURN 0;
+	END IF;
+	-- the BEFORE trigger sets the columns; a row that the application holds is
+	-- about to be set anyway
+	RETURN leadscore._run_as_owner_of(a.target, format(
+		'UPDATE %1$s t SET %2$I = t.%2$I WHERE t.%2$I IN (
+			SELECT l.%2$I FROM %1$s l JOIN leadscore.%3$I s ON s.lead_key = l.%2$I
+			WHERE s.lead_key <= %5$L AND (%4$L IS NULL OR s.lead_key > %4$L) AND (%6$s)
+			FOR NO KEY UPDATE OF l SKIP LOCKED)',
+		a.target, a.key_column, a.model || '_state', after, until, stale));
+END
+$$;
+COMMENT ON FUNCTION leadscore._write_back_batch(text, text, text) IS
+'Internal: has the columns that are written back set in leads of a range of keys where they are not as in the state.';
+
+CREATE FUNCTION leadscore._write_back_is_stale(model text, lead text, state text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(format('%s.%I IS DISTINCT FROM %s.%s::text::%s', lead, at.attname, state, c.state_column,
+							 format_type(at.atttypid, at.atttypmod)), ' OR ')
+	FROM leadscore.attachment a,
+		 LATERAL (VALUES (a.score_column, 'score'), (a.temperature_column, 'temperature'),
+						 (a.grade_column, 'grade'), (a.stage_column, 'stage')) c(lead_column, state_column)
+	JOIN pg_attribute at ON at.attname = c.lead_column
+	WHERE a.model = _write_back_is_stale.model AND at.attrelid = a.target AND at.attnum > 0 AND NOT at.attisdropped
+$$;
+COMMENT ON FUNCTION leadscore._write_back_is_stale(text, text, text) IS
+'Internal: SQL condition that a column written back differs from the state; NULL if none is.';
+
+CREATE TYPE leadscore.rescore_step AS (
+	finished	boolean,
+	notice		text
+);
+COMMENT ON TYPE leadscore.rescore_step IS 'What one step of a rescore has to say.';
+
+CREATE FUNCTION leadscore._rescore_step(model text, batch_size integer, write_back boolean) RETURNS leadscore.rescore_step
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	a		leadscore.attachment;
+	r		leadscore.rescore_run;
+	now		bigint;
+	batch	record;
+	before	numeric;
+	elapsed	interval;
+	result	leadscore.rescore_step := (false, NULL);
+BEGIN
+	IF batch_size IS NULL OR batch_size < 1 THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'batch_size must be at least 1';
+	END IF;
+	SELECT * INTO a FROM leadscore.attachment WHERE attachment.model = _rescore_step.model;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" is not attached', _rescore_step.model),
+			HINT = format('Call leadscore.attach(%L) first.', _rescore_step.model);
+	END IF;
+	IF write_back AND coalesce(a.score_column, a.temperature_column, a.grade_column, a.stage_column) IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" writes nothing back', _rescore_step.model),
+			HINT = 'Name the columns in leadscore.attach().';
+	END IF;
+	SELECT version INTO now FROM leadscore.model WHERE name = _rescore_step.model;
+
+	SELECT * INTO r FROM leadscore.rescore_run WHERE rescore_run.model = _rescore_step.model FOR UPDATE;
+	IF NOT FOUND OR r.finished OR r.version <> now THEN
+		-- from here on everybody writes by the new rules
+		PERFORM leadscore._wait_for_writers(ARRAY[a.target] || ARRAY(
+			SELECT w.relation FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation WHERE w.model = a.model));
+		EXECUTE format('SELECT count(*) FROM leadscore.%I', a.model || '_state') INTO r.total;
+		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total)
+		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total)
+		ON CONFLICT (model) DO UPDATE
+		SET version = excluded.version, started_at = excluded.started_at, updated_at = excluded.updated_at,
+			after_key = NULL, total = excluded.total, seen = 0, written = 0, held = '{}', finished = false, walked = false;
+		RETURN result;
+	END IF;
+
+	IF NOT r.walked THEN
+		SELECT * INTO batch FROM leadscore._rescore_batch(a.model, r.after_key, batch_size);
+		IF write_back THEN
+			PERFORM leadscore._write_back_batch(a.model, r.after_key, batch.last_key);
+		END IF;
+		before := floor(10.0 * r.seen / greatest(r.total, 1));
+		UPDATE leadscore.rescore_run
+		SET after_key = coalesce(batch.last_key, after_key), seen = seen + batch.seen,
+			written = written + batch.written, held = held || batch.held,
+			walked = batch.finished, updated_at = clock_timestamp()
+		WHERE rescore_run.model = a.model
+		RETURNING * INTO r;
+		elapsed := r.updated_at - r.started_at;
+		IF NOT batch.finished AND r.seen < r.total AND floor(10.0 * r.seen / greatest(r.total, 1)) > before THEN
+			result.notice := format('rescore of %s: %s %%, about %s left', a.model, floor(100.0 * r.seen / greatest(r.total, 1)),
+									justify_interval(date_trunc('second', elapsed * (1.0 * (r.total - r.seen) / r.seen)) + interval '1 second'));
+		END IF;
+		RETURN result;
+	END IF;
+
+	IF r.held <> '{}' THEN
+		-- one to a transaction: whoever waits holds nothing that others wait for
+		PERFORM leadscore._rescore_lead(a.model, r.held[1]);
+		UPDATE leadscore.rescore_run SET held = r.held[2:], updated_at = clock_timestamp()
+		WHERE rescore_run.model = a.model;
+		RETURN result;
+	END IF;
+
+	UPDATE leadscore.rescore_run SET finished = true, updated_at = clock_timestamp()
+	WHERE rescore_run.model = a.model;
+	UPDATE leadscore.attachment SET rescored_version = r.version, rescored_at = clock_timestamp()
+	WHERE attachment.model = a.model;
+	result.finished := true;
+	result.notice := format('rescore of %s: %s leads, %s states written, %s', a.model, r.seen, r.written,
+							date_trunc('milliseconds', clock_timestamp() - r.started_at));
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION leadscore._rescore_step(text, integer, boolean) IS
+'Internal: what leadscore.rescore_step() does.';
+
+CREATE FUNCTION leadscore.rescore_step(model text, batch_size integer, write_back boolean) RETURNS leadscore.rescore_step
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.rescore_step(text, integer, boolean) IS
+'One transaction''s worth of a rescore; leadscore.rescore() calls it until it is finished.  Errors: as rescore().';
+
+CREATE PROCEDURE leadscore.rescore(model text, batch_size integer DEFAULT 5000, write_back boolean DEFAULT false)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	step leadscore.rescore_step;
+BEGIN
+	LOOP
+		step := leadscore.rescore_step(model, batch_size, write_back);
+		COMMIT;
+		IF step.notice IS NOT NULL THEN
+			RAISE NOTICE '%', step.notice;
+		END IF;
+		EXIT WHEN step.finished;
+	END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean) IS
+'Brings the states of all leads of an attached model up to date, in batches of batch_size leads with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back.  Not inside a transaction block.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size, 2D000 in a transaction block.';
+
+CREATE VIEW leadscore.rescore_progress AS
+SELECT r.model, r.version, r.finished, r.started_at, r.updated_at, r.seen, r.total, r.written,
+	   pg_catalog.cardinality(r.held) AS held,
+	   CASE WHEN r.finished THEN 100 ELSE LEAST(99, 100 * r.seen / GREATEST(r.total, 1)) END::integer AS percent,
+	   CASE WHEN r.finished OR r.seen = 0 THEN NULL
+			ELSE (r.updated_at - r.started_at) * (GREATEST(r.total - r.seen, 0)::double precision / r.seen) END AS remaining
+FROM leadscore.rescore_run r;
+COMMENT ON VIEW leadscore.rescore_progress IS 'How far the last rescore of each model has come.';
+
+COMMENT ON COLUMN leadscore.rescore_progress.model IS 'Model that is rescored.';
+COMMENT ON COLUMN leadscore.rescore_progress.version IS 'Version of the rules by which.';
+COMMENT ON COLUMN leadscore.rescore_progress.finished IS 'Is it done?';
+COMMENT ON COLUMN leadscore.rescore_progress.started_at IS 'When it began.';
+COMMENT ON COLUMN leadscore.rescore_progress.updated_at IS 'When the last batch was done.';
+COMMENT ON COLUMN leadscore.rescore_progress.seen IS 'Leads looked at.';
+COMMENT ON COLUMN leadscore.rescore_progress.total IS 'Leads there are, more or less.';
+COMMENT ON COLUMN leadscore.rescore_progress.written IS 'States that were written.';
+COMMENT ON COLUMN leadscore.rescore_progress.held IS 'Leads whose state somebody else held; they come last.';
+COMMENT ON COLUMN leadscore.rescore_progress.percent IS 'Part of the leads that was looked at.';
+COMMENT ON COLUMN leadscore.rescore_progress.remaining IS 'How long it may still take, at the pace so far.';
+
+--
+-- Health
+--
+
+CREATE FUNCTION leadscore._state_counts(model text, OUT leads bigint, OUT stale bigint, OUT hot bigint, OUT warm bigint, OUT cold bigint, OUT problems bigint, OUT due bigint)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF to_regclass(format('leadscore.%I', model || '_state')) IS NULL
+		OR NOT has_table_privilege(format('leadscore.%I', model || '_state'), 'SELECT') THEN
+		RETURN;
+	END IF;
+	EXECUTE format('SELECT count(*) FILTER (WHERE s.lead_exists),
+						   count(*) FILTER (WHERE s.lead_exists AND greatest(s.rules_version, a.rescored_version) < m.version),
+						   count(*) FILTER (WHERE s.lead_exists AND s.temperature = ''hot''),
+						   count(*) FILTER (WHERE s.lead_exists AND s.temperature = ''warm''),
+						   count(*) FILTER (WHERE s.lead_exists AND s.temperature = ''cold''),
+						   count(*) FILTER (WHERE s.has_problem),
+						   count(*) FILTER (WHERE s.next_change_at <= statement_timestamp())
+					FROM leadscore.attachment a JOIN leadscore.model m ON m.name = a.model CROSS JOIN leadscore.%I s
+					WHERE a.model = $1', model || '_state')
+	INTO leads, stale, hot, warm, cold, problems, due USING model;
+END
+$$;
+COMMENT ON FUNCTION leadscore._state_counts(text) IS
+'Internal: leads of an attached model, those whose state is older than the rules, and by temperature; NULL to those who may not read the state table.';
+
+CREATE FUNCTION leadscore._unscored_leads(model text) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	a		leadscore.attachment;
+	result	bigint;
+BEGIN
+	SELECT * INTO a FROM leadscore.attachment WHERE attachment.model = _unscored_leads.model;
+	EXECUTE format('SELECT count(*) FROM %s l WHERE l.%2$I IS NOT NULL
+					AND NOT EXISTS (SELECT FROM leadscore.%3$I s WHERE s.lead_key = l.%2$I)',
+				   coalesce(a.source, a.target), a.key_column, a.model || '_state') INTO result;
+	RETURN result;
+EXCEPTION
+	-- no privilege, or something is missing: doctor() tells what
+	WHEN insufficient_privilege OR undefined_table OR undefined_column OR undefined_function OR syntax_error THEN
+		RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore._unscored_leads(text) IS
+'Internal: leads without a state; NULL to those who may not read the leads.';
+
+CREATE VIEW leadscore.model_status WITH (security_invoker = true) AS
+SELECT m.name AS model,
+	   m.target::pg_catalog.text AS target,
+	   a.model IS NOT NULL AS attached,
+	   c.leads,
+	   c.stale + u.unscored AS stale_leads,
+	   c.hot, c.warm, c.cold,
+	   c.problems AS leads_with_problems,
+	   (SELECT pg_catalog.count(*) FROM leadscore.problem p WHERE p.model = m.name) AS problems,
+	   c.due AS due_leads,
+	   t.present AS triggers_present,
+	   t.expected AS triggers_expected,
+	   m.version AS rules_version,
+	   a.rescored_version,
+	   a.rescored_at AS last_rescore,
+	   a.attached_at
+FROM leadscore.model m
+LEFT JOIN leadscore.attachment a ON a.model = m.name
+LEFT JOIN LATERAL leadscore._state_counts(a.model) c ON true
+LEFT JOIN LATERAL leadscore._unscored_leads(a.model) u(unscored) ON true
+LEFT JOIN LATERAL (
+	SELECT pg_catalog.count(p.trigger) AS present, pg_catalog.count(*) AS expected
+	FROM leadscore._expected_triggers(a.model) x
+	LEFT JOIN leadscore._present_triggers(a.model) p ON p.relation = x.relation AND p.trigger = x.trigger AND p.enabled) t
+	ON a.model IS NOT NULL;
+COMMENT ON VIEW leadscore.model_status IS
+'Each model with its leads, how many of them were scored by older rules, and the state of its triggers.  Counts are of the leads that the reader may see; NULL without the privilege to.';
+COMMENT ON COLUMN leadscore.model_status.model IS 'Model.';
+COMMENT ON COLUMN leadscore.model_status.target IS 'Table of the leads.';
+COMMENT ON COLUMN leadscore.model_status.attached IS 'Are its leads scored as they are written?';
+COMMENT ON COLUMN leadscore.model_status.leads IS 'Leads with a score.';
+COMMENT ON COLUMN leadscore.model_status.stale_leads IS 'Leads scored by older rules, or not at all yet; CALL leadscore.rescore(model).';
+COMMENT ON COLUMN leadscore.model_status.hot IS 'Leads that are hot.';
+COMMENT ON COLUMN leadscore.model_status.warm IS 'Leads that are warm.';
+COMMENT ON COLUMN leadscore.model_status.cold IS 'Leads that are cold.';
+COMMENT ON COLUMN leadscore.model_status.leads_with_problems IS 'Leads on which a rule failed.';
+COMMENT ON COLUMN leadscore.model_status.problems IS 'Rows of leadscore.problem.';
+COMMENT ON COLUMN leadscore.model_status.due_leads IS 'Leads whose stored values time has passed over; views work theirs out as they are read.';
+COMMENT ON COLUMN leadscore.model_status.triggers_present IS 'Triggers that are there and fire always.';
+COMMENT ON COLUMN leadscore.model_status.triggers_expected IS 'Triggers that there should be.';
+COMMENT ON COLUMN leadscore.model_status.rules_version IS 'Version of the model now.';
+COMMENT ON COLUMN leadscore.model_status.rescored_version IS 'Version by which all leads were scored last.';
+COMMENT ON COLUMN leadscore.model_status.last_rescore IS 'When that was.';
+COMMENT ON COLUMN leadscore.model_status.attached_at IS 'When the model was attached.';
+
+CREATE FUNCTION leadscore._doctor(model text)
+RETURNS TABLE (finding text, object text, detail text, remedy text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m		leadscore.model;
+	a		leadscore.attachment;
+	w		leadscore.watched;
+	r		record;
+	n		bigint;
+	state	regclass := to_regclass(format('leadscore.%I', _doctor.model || '_state'));
+	mend	text := format('SELECT leadscore.repair(%L);', _doctor.model);
+	stale	text;
+BEGIN
+	SELECT * INTO m FROM leadscore.model WHERE name = _doctor.model;
+	SELECT * INTO a FROM leadscore.attachment WHERE attachment.model = m.name;
+
+	-- rules
+	FOR r IN SELECT p.rule, p.message FROM leadscore.problem p JOIN leadscore.rule ON rule.id = p.rule
+			 WHERE p.model = m.name AND p.lead_key IS NULL AND NOT rule.enabled ORDER BY p.rule LOOP
+		RETURN QUERY SELECT 'rule_disabled', format('rule %s', r.rule), r.message,
+			format('Mend its condition in leadscore.rule and set enabled; or SELECT leadscore.check_rules(%L);', m.name);
+	END LOOP;
+	FOR r IN SELECT p.message, p.last_seen FROM leadscore.problem p
+			 WHERE p.model = m.name AND p.rule IS NULL AND p.lead_key IS NULL LOOP
+		RETURN QUERY SELECT 'model_problem', m.name, r.message, format('See leadscore.problem; then %s', mend);
+	END LOOP;
+	SELECT count(*), min(p.message) INTO r FROM leadscore.problem p WHERE p.model = m.name AND p.lead_key IS NOT NULL;
+	IF r.count > 0 THEN
+		RETURN QUERY SELECT 'rule_fails', m.name, format('rules failed on leads %s times over, for example: %s', r.count, r.min),
+			'See leadscore.problem, and guard the conditions: CASE WHEN ... THEN ... END.'::text;
+	END IF;
+
+	IF a.model IS NULL THEN
+		FOR r IN SELECT * FROM leadscore._present_triggers(m.name) LOOP
+			RETURN QUERY SELECT 'trigger_left_over', format('%I on %s', r.trigger, r.relation), 'The model is not attached.'::text,
+				format('SELECT leadscore.detach(%L);', m.name);
+		END LOOP;
+		RETURN;
+	END IF;
+
+	-- relations
+	IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.target) THEN
+		RETURN QUERY SELECT CASE WHEN to_regclass(a.target_name) IS NULL THEN 'target_missing' ELSE 'target_swapped' END, a.target_name,
+			CASE WHEN to_regclass(a.target_name) IS NULL THEN 'The table of the leads was dropped.'
+				 ELSE 'The table of the leads was dropped, and another has its name.' END,
+			CASE WHEN to_regclass(a.target_name) IS NULL THEN format('SELECT leadscore.detach(%L);', m.name) ELSE mend END;
+		RETURN;
+	ELSIF to_regclass(a.target_name) <> a.target THEN
+		RETURN QUERY SELECT 'target_swapped', a.target_name,
+			format('The table of the leads is now called %s, and another has its name.', a.target), mend;
+	END IF;
+	IF a.source IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.source) THEN
+		RETURN QUERY SELECT CASE WHEN to_regclass(a.source_name) IS NULL THEN 'source_missing' ELSE 'source_swapped' END, a.source_name,
+			'The source of the model was dropped; its leads are not scored.'::text,
+			CASE WHEN to_regclass(a.source_name) IS NULL THEN 'Create it again; then ' || mend ELSE mend END;
+		RETURN;
+	END IF;
+	FOR w IN SELECT * FROM leadscore.watched WHERE watched.model = m.name ORDER BY relation_name LOOP
+		IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.relation) THEN
+			RETURN QUERY SELECT 'watched_missing', w.relation_name, 'A table that is watched was dropped.'::text, mend;
+		END IF;
+	END LOOP;
+	IF NOT EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = a.target AND t.attname = a.key_column AND NOT t.attisdropped)
+		OR NOT EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = coalesce(a.source, a.target) AND t.attname = a.key_column AND NOT t.attisdropped) THEN
+		RETURN QUERY SELECT 'key_column_missing', a.key_column::text, 'The column that identifies leads is gone; they are not scored.'::text,
+			format('SELECT leadscore.detach(%1$L); set key_column in leadscore.model; SELECT leadscore.attach(%1$L);', m.name);
+		RETURN;
+	END IF;
+	IF state IS NULL THEN
+		RETURN QUERY SELECT 'state_table_missing', format('leadscore.%I', m.name || '_state'), 'Leads are not scored.'::text, mend;
+		RETURN;
+	END IF;
+	IF to_regclass(format('leadscore.%I', m.name || '_scored')) IS NULL THEN
+		RETURN QUERY SELECT 'scored_view_missing', format('leadscore.%I', m.name || '_scored'), 'Nobody can read the scores.'::text, mend;
+	END IF;
+	IF (SELECT c.relowner FROM pg_class c WHERE c.oid = a.target) <> (SELECT c.relowner FROM pg_class c WHERE c.oid = state) THEN
+		RETURN QUERY SELECT 'owner_changed', state::text, 'The table of the leads belongs to somebody else now.'::text, mend;
+	END IF;
+	IF leadscore._key_type(m.name) <> leadscore._state_key_type(m.name) THEN
+		RETURN QUERY SELECT 'key_type_changed', format('%s.%I', a.target, a.key_column),
+			format('The key has type %s, in the states %s; leads are not scored.', leadscore._key_type(m.name), leadscore._state_key_type(m.name)), mend;
+		RETURN;
+	END IF;
+
+	-- triggers
+	FOR r IN
+		SELECT x.relation, x.trigger, p.enabled, c.relispartition OR i.inhrelid IS NOT NULL AS part
+		FROM leadscore._expected_triggers(m.name) x
+		LEFT JOIN leadscore._present_triggers(m.name) p ON p.relation = x.relation AND p.trigger = x.trigger
+		JOIN pg_class c ON c.oid = x.relation
+		LEFT JOIN pg_inherits i ON i.inhrelid = x.relation
+		WHERE p.enabled IS NOT TRUE ORDER BY x.relation::text, x.trigger
+	LOOP
+		RETURN QUERY SELECT CASE WHEN r.enabled IS NULL THEN 'trigger_missing' ELSE 'trigger_disabled' END,
+			format('%I on %s', r.trigger, r.relation),
+			CASE WHEN r.enabled IS NOT NULL THEN 'It does not fire always.'
+				 WHEN r.part THEN 'The table became a part of the leads'' table later.'
+				 ELSE 'What is written to the table is not scored.' END, mend;
+	END LOOP;
+	FOR r IN
+		SELECT t.tgrelid::regclass AS relation, t.tgname FROM pg_trigger t
+		WHERE t.tgparentid <> 0 AND t.tgenabled <> 'A' AND t.tgfoid = 'leadscore.capture'::regproc
+		  AND t.tgargs = convert_to(m.name, getdatabaseencoding()) || '\x00'::bytea
+	LOOP
+		RETURN QUERY SELECT 'trigger_disabled', format('%I on %s', r.tgname, r.relation), 'It does not fire always.'::text,
+			format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I;', r.relation, r.tgname);
+	END LOOP;
+	FOR r IN
+		SELECT p.relation, p.trigger FROM leadscore._present_triggers(m.name) p
+		WHERE NOT EXISTS (SELECT FROM leadscore._expected_triggers(m.name) x WHERE x.relation = p.relation AND x.trigger = p.trigger)
+	LOOP
+		RETURN QUERY SELECT 'trigger_left_over', format('%I on %s', r.trigger, r.relation), 'The table has no leads of this model any more.'::text, mend;
+	END LOOP;
+	FOR r IN
+		SELECT c.lead_column FROM (VALUES (a.score_column), (a.temperature_column), (a.grade_column), (a.stage_column)) c(lead_column)
+		WHERE c.lead_column IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = a.target AND t.attname = c.lead_column AND NOT t.attisdropped)
+	LOOP
+		RETURN QUERY SELECT 'write_back_column_missing', format('%s.%I', a.target, r.lead_column), 'The column that was written back to is gone.'::text,
+			format('SELECT leadscore.attach(%L, ...) with the columns that there are.', m.name);
+	END LOOP;
+
+	-- rows; these read all leads
+	BEGIN
+		FOR r IN EXECUTE format('SELECT l.%1$I::text AS key, count(*) FROM %2$s l WHERE l.%1$I IS NOT NULL GROUP BY l.%1$I HAVING count(*) > 1 ORDER BY 2 DESC, 1 LIMIT 1',
+								a.key_column, coalesce(a.source, a.target)) LOOP
+			RETURN QUERY SELECT 'duplicate_keys', format('%s.%I', coalesce(a.source, a.target), a.key_column),
+				format('Several rows have one key, for example %s rows %s; one of them is scored.', r.count, r.key),
+				'Have the source show one row per lead.'::text;
+		END LOOP;
+		EXECUTE format('SELECT count(*) FROM %s s WHERE s.lead_exists AND NOT EXISTS (SELECT FROM %s l WHERE l.%I = s.lead_key)',
+					   state, coalesce(a.source, a.target), a.key_column) INTO n;
+		IF n > 0 THEN
+			RETURN QUERY SELECT 'orphaned_states', state::text, format('%s states belong to no lead.', n), mend;
+		END IF;
+		n := leadscore._unscored_leads(m.name);
+		IF n > 0 THEN
+			RETURN QUERY SELECT 'unscored_leads', coalesce(a.source, a.target)::text, format('%s leads have no state.', n), format('CALL leadscore.rescore(%L);', m.name);
+		END IF;
+		n := (leadscore._state_counts(m.name)).stale;
+		IF n > 0 THEN
+			RETURN QUERY SELECT 'stale_states', state::text, format('%s leads were scored by older rules.', n), format('CALL leadscore.rescore(%L);', m.name);
+		END IF;
+		stale := leadscore._write_back_is_stale(m.name, 'l', 's');
+		IF stale IS NOT NULL THEN
+			EXECUTE format('SELECT count(*) FROM %s l JOIN %s s ON s.lead_key = l.%I WHERE %s', a.target, state, a.key_column, stale) INTO n;
+			IF n > 0 THEN
+				RETURN QUERY SELECT 'write_back_stale', a.target::text, format('%s leads show another value than their state.', n),
+					format('CALL leadscore.rescore(%L, write_back => true);', m.name);
+			END IF;
+		END IF;
+	EXCEPTION WHEN insufficient_privilege THEN
+		RETURN QUERY SELECT 'not_examined', m.name, format('The leads could not be examined: %s', SQLERRM), 'Let the owner of the leads'' table ask.'::text;
+	END;
+END
+$$;
+COMMENT ON FUNCTION leadscore._doctor(text) IS
+'Internal: what leadscore.doctor() says of one model.';
+
+CREATE FUNCTION leadscore.doctor(model text DEFAULT NULL)
+RETURNS TABLE (model text, finding text, object text, detail text, remedy text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT m.name, d.finding, d.object, d.detail, d.remedy
+	FROM leadscore.model m, LATERAL leadscore._doctor(m.name) d
+	WHERE doctor.model IS NULL OR m.name = doctor.model
+	UNION ALL
+	SELECT NULL, 'foreign_trigger', format('%I on %s', t.tgname, t.tgrelid::regclass),
+		   'A trigger on a table of leadscore does not belong to it; it could run code with the owner''s rights.',
+		   format('DROP TRIGGER %I ON %s;', t.tgname, t.tgrelid::regclass)
+	FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = t.tgrelid
+	JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid AND e.extname = 'leadscore'
+	WHERE NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace
+	ORDER BY 1, 2, 3
+$$;
+COMMENT ON FUNCTION leadscore.doctor(text) IS
+'Lists what is wrong with a model (NULL: with any), and how to mend it; no row if all is well.  Reads all leads; without the privilege to it says so.';
+
+CREATE FUNCTION leadscore._state_key_type(model text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format_type(a.atttypid, NULL) || CASE WHEN a.attcollation IN (0, 100) THEN ''
+		   ELSE (SELECT format(' COLLATE %I.%I', n.nspname, c.collname)
+				 FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = a.attcollation) END
+	FROM pg_attribute a
+	WHERE a.attrelid = to_regclass(format('leadscore.%I', model || '_state')) AND a.attname = 'lead_key'
+$$;
+COMMENT ON FUNCTION leadscore._state_key_type(text) IS
+'Internal: type of the keys in a state table, as leadscore._key_type() has it.';
+
+CREATE FUNCTION leadscore._follow_key_type(model text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	type text := leadscore._key_type(model);
+BEGIN
+	IF type IS NOT DISTINCT FROM leadscore._state_key_type(model) THEN
+		RETURN false;
+	END IF;
+	EXECUTE format('DROP VIEW IF EXISTS leadscore.%I', model || '_scored');
+	EXECUTE format('DROP POLICY IF EXISTS lead_visible ON leadscore.%I', model || '_state');
+	EXECUTE format('ALTER TABLE leadscore.%I ALTER COLUMN lead_key TYPE %s USING lead_key::text::%s',
+				   model || '_state', type, split_part(type, ' COLLATE ', 1));
+	EXECUTE format('CREATE POLICY lead_visible ON leadscore.%I FOR SELECT USING (leadscore.lead_visible(%L, lead_key))', model || '_state', model);
+	PERFORM leadscore._create_scored_view(model);
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION leadscore._follow_key_type(text) IS
+'Internal: gives the state table the type that the leads'' key has now; was there anything to do?';
+
+CREATE FUNCTION leadscore._repair(model text) RETURNS text[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	a		leadscore.attachment;
+	w		leadscore.watched;
+	replacement	regclass;
+	owner	name;
+	state	text := format('leadscore.%I', _repair.model || '_state');
+	done	text[] := '{}';
+	n		bigint;
+BEGIN
+	SELECT * INTO a FROM leadscore.attachment WHERE attachment.model = _repair.model FOR UPDATE;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" is not attached', _repair.model),
+			HINT = format('Call leadscore.attach(%L) first.', _repair.model);
+	END IF;
+
+	-- relations that others took the place of
+	replacement := to_regclass(a.target_name);
+	IF replacement IS NOT NULL AND replacement <> a.target THEN
+		UPDATE leadscore.attachment SET target = replacement, source = CASE WHEN source = target THEN replacement ELSE source END
+		WHERE attachment.model = a.model;
+		UPDATE leadscore.model SET target = replacement, source = CASE WHEN source = target THEN replacement ELSE source END WHERE name = a.model;
+		done := done || format('scores the leads of the new table %s', replacement);
+	ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.target) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_table',
+			MESSAGE = format('the leads'' table %s of scoring model "%s" was dropped', a.target_name, a.model),
+			HINT = format('Create it again, or call leadscore.detach(%L).', a.model);
+	END IF;
+	IF a.source IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.source) THEN
+		replacement := to_regclass(a.source_name);
+		IF replacement IS NULL THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'undefined_table',
+				MESSAGE = format('the source %s of scoring model "%s" was dropped', a.source_name, a.model),
+				HINT = format('Create it again, or call leadscore.detach(%L).', a.model);
+		END IF;
+		UPDATE leadscore.attachment SET source = replacement WHERE attachment.model = a.model;
+		UPDATE leadscore.model SET source = replacement WHERE name = a.model;
+		done := done || format('reads the new source %s', replacement);
+	END IF;
+	FOR w IN SELECT * FROM leadscore.watched WHERE watched.model = a.model LOOP
+		replacement := to_regclass(w.relation_name);
+		IF replacement IS NOT NULL AND replacement <> w.relation THEN
+			UPDATE leadscore.watched SET relation = replacement WHERE watched.model = a.model AND relation = w.relation;
+			done := done || format('watches the new table %s', replacement);
+		ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.relation) THEN
+			DELETE FROM leadscore.watched WHERE watched.model = a.model AND relation = w.relation;
+			done := done || format('watches %s no longer', w.relation_name);
+		END IF;
+	END LOOP;
+	SELECT * INTO a FROM leadscore.attachment WHERE attachment.model = _repair.model;
+	DELETE FROM leadscore.problem WHERE problem.model = a.model AND rule IS NULL AND lead_key IS NULL;
+	PERFORM leadscore.check_rules(a.model);
+	PERFORM leadscore._require_attachable(a.model, '{}');
+	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', a.target);
+
+	-- state table and view
+	IF to_regclass(state) IS NULL THEN
+		PERFORM leadscore._create_state_table(a.model);
+		PERFORM leadscore._backfill(a.model);
+		PERFORM leadscore._finish_state_table(a.model);
+		done := done || format('created %s', state);
+	ELSIF leadscore._follow_key_type(a.model) THEN
+		done := done || format('changed the type of keys in %s', state);
+	END IF;
+	IF to_regclass(format('leadscore.%I', a.model || '_scored')) IS NULL THEN
+		PERFORM leadscore._create_scored_view(a.model);
+		done := done || format('created leadscore.%I', a.model || '_scored');
+	END IF;
+	SELECT pg_get_userbyid(c.relowner) INTO owner FROM pg_class c WHERE c.oid = a.target;
+	IF owner <> (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = state::regclass) THEN
+		EXECUTE format('ALTER TABLE %s OWNER TO %I', state, owner);
+		EXECUTE format('ALTER VIEW leadscore.%I OWNER TO %I', a.model || '_scored', owner);
+		done := done || format('gave states and view to %I', owner);
+	END IF;
+
+	done := done || ARRAY(SELECT t FROM leadscore._install_triggers(a.model) t);
+	n := leadscore._rescore_all(a.model);
+	IF n > 0 THEN
+		done := done || format('brought %s states up to date', n);
+	END IF;
+	EXECUTE format('DELETE FROM leadscore.problem p WHERE p.model = $1 AND p.lead_key IS NOT NULL
+					AND NOT EXISTS (SELECT FROM %s s WHERE s.lead_key::text = p.lead_key)', state) USING a.model;
+	RETURN done;
+END
+$$;
+COMMENT ON FUNCTION leadscore._repair(text) IS
+'Internal: what leadscore.repair() does.';
+
+CREATE FUNCTION leadscore.repair(model text) RETURNS text[]
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.repair(text) IS
+'Mends what leadscore.doctor() finds as far as it can be mended: follows tables that a loader swapped, makes what is missing, brings triggers back and all states up to date; returns what it did.  Writers wait until commit.  Errors: 42704 unknown model, 42501 not the owner of the old or the new tables, 55000 not attached, 42P01 a table is gone and none has its name, and those of attach().';
+
+/* What only the extension itself may call. */
+DO $$
+DECLARE
+	f pg_catalog.regprocedure;
+BEGIN
+	FOR f IN
+		SELECT p.oid FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
+		  AND p.proname IN ('_install_triggers', '_create_state_table', '_finish_state_table', '_create_scored_view',
+							'_require_attachable', '_backfill', '_rescore_batch', '_rescore_lead', '_rescore_all',
+							'_wait_for_writers', '_attach', '_detach', '_watch', '_unwatch', '_run_as_owner_of',
+							'_write_back_batch', '_rescore_step', '_follow_key_type', '_repair')
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
+	END LOOP;
+END
+$$;
 
 /* ----------------------------------------------------------------------
  * 6. Matrices as a whole: copy, export, import, templates

@@ -35,6 +35,7 @@
 #include "condition.h"
 #include "rulebook.h"
 #include "ruletable.h"
+#include "scorer.h"
 #include "source.h"
 #include "watch.h"
 
@@ -55,6 +56,61 @@ require_owner(const char *model, Oid relid)
 			 errdetail("The triggers of scoring model \"%s\" act with the rights of its owner.",
 					   model),
 			 errhint("Let the owner call it, or a superuser.")));
+}
+
+/*
+ * The same for a relation by its name, if there is one.
+ */
+static void
+require_owner_by_name(const char *model, const char *name)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Datum		relid;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(name);
+	fcinfo->args[0].isnull = false;
+	relid = to_regclass(fcinfo);
+	if (!fcinfo->isnull)
+		require_owner(model, DatumGetObjectId(relid));
+}
+
+/*
+ * An attached model may be about to follow tables that took the place of
+ * others; and its states are not to be had by whoever comes after the leads'
+ * table is gone.
+ */
+static void
+require_attachment_owner(const char *model, Snapshot snapshot)
+{
+	Relation	rel = table_open(leadscore_relation("attachment"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			states = get_relname_relid(psprintf("%s_state", model),
+										   get_namespace_oid(LEADSCORE_SCHEMA, false));
+
+	ScanKeyInit(&key, Anum_attachment_model, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, leadscore_relation("attachment_pkey"), true,
+							  snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		static const int names[] = {Anum_attachment_target_name, Anum_attachment_source_name};
+
+		for (int i = 0; i < lengthof(names); i++)
+		{
+			bool		isnull;
+			Datum		name = heap_getattr(tuple, names[i], RelationGetDescr(rel), &isnull);
+
+			if (!isnull)
+				require_owner_by_name(model, TextDatumGetCString(name));
+		}
+		if (OidIsValid(states))
+			require_owner(model, states);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 /*
@@ -86,6 +142,7 @@ require_model_owner(const char *model)
 	if (!nulls[Anum_model_source - 1])
 		require_owner(model, DatumGetObjectId(values[Anum_model_source - 1]));
 	systable_endscan(scan);
+	require_attachment_owner(model, snapshot);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 }
@@ -222,4 +279,29 @@ leadscore_columns_read(PG_FUNCTION_ARGS)
 	UnregisterSnapshot(snapshot);
 
 	return (Datum) 0;
+}
+
+/*
+ * leadscore._run_as_owner_of(relation regclass, statement text)
+ *		Runs a statement as the owner of a relation, with the restrictions of a
+ *		maintenance command; number of rows.
+ */
+PG_FUNCTION_INFO_V1(leadscore_run_as_owner_of);
+Datum
+leadscore_run_as_owner_of(PG_FUNCTION_ARGS)
+{
+	Impersonation impersonation;
+	int64		rows;
+
+	impersonate(&impersonation, relation_owner(PG_GETARG_OID(0)),
+				"pg_catalog, pg_temp");
+	SPI_connect();
+	if (SPI_execute(text_to_cstring(PG_GETARG_TEXT_PP(1)), false, 0) < 0)
+		elog(ERROR, "could not run a statement as the owner of %s",
+			 qualified_relation_name(PG_GETARG_OID(0)));
+	rows = (int64) SPI_processed;
+	SPI_finish();
+	impersonate_end(&impersonation);
+
+	PG_RETURN_INT64(rows);
 }
