@@ -330,7 +330,7 @@ walk_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
 			have_state = state_scan_next(states, scan, &state);
 		}
 		else if (DatumGetBool(row.values[STATE_HAS_PROBLEM]) ||
-				 !state_insert(states, &row))
+				 !state_insert(states, &row, false))
 			add_differing(walk, scorer, key, caller);
 		else
 			walk->inserted++;

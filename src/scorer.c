@@ -22,6 +22,8 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -329,6 +331,16 @@ reads_virtual_columns(const Rulebook *rulebook)
 }
 
 /*
+ * Is this a table whose unique indexes are unique over all leads?  attach()
+ * sees to it that such a table has one on the key.
+ */
+static bool
+is_plain_table(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_RELATION && !has_subclass(relid);
+}
+
+/*
  * scorer_create
  *		Get ready to score leads of an attached model by its newest rules, in
  *		the current memory context, which also holds the rulebook.
@@ -363,8 +375,11 @@ scorer_create(const char *model)
 		scorer->rulebook = rulebook_acquire(model, snapshot, true);
 		if (scorer->rulebook == NULL)
 			missing = "the model or its source is gone";
-		else if (reads_virtual_columns(scorer->rulebook))
-			scorer->through_source = true;
+		else
+		{
+			scorer->unique_key = is_plain_table(scorer->target);
+			scorer->through_source |= reads_virtual_columns(scorer->rulebook);
+		}
 	}
 	UnregisterSnapshot(snapshot);
 
@@ -718,7 +733,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 	{
 		CHECK_FOR_INTERRUPTS();
 
-		if (is_new && state_insert(states, row))
+		if (is_new && state_insert(states, row, scorer->unique_key))
 			break;
 		is_new = true;
 		if (!state_find(states, key, false, NULL, &old))
@@ -826,7 +841,7 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 		if (!found)
 		{
 			/* look again, now that nobody else can insert or remove it */
-			written |= state_insert(states, &row);
+			written |= state_insert(states, &row, false);
 			state_table_close(states);
 			continue;
 		}

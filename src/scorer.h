@@ -47,6 +47,7 @@ typedef struct Scorer
 	Oid			target;
 	char	   *key_column;
 	Oid			key_type;		/* of the state's lead_key */
+	bool		unique_key;		/* the target keeps its keys unique */
 	bool		through_source; /* the source is not the target */
 	char	   *write_back[NUM_WRITE_BACKS];	/* column names, or NULL */
 } Scorer;

@@ -86,7 +86,7 @@ extern int	state_compare_keys(StateTable *table, Datum a, Datum b);
 extern bool state_lock(StateTable *table, StateRow *row, bool nowait,
 					   bool *locked);
 extern bool state_find_deleted(StateTable *table, Datum key, StateRow *row);
-extern bool state_insert(StateTable *table, const StateRow *row);
+extern bool state_insert(StateTable *table, const StateRow *row, bool guarded);
 extern bool state_update(StateTable *table, const StateRow *old,
 						 const StateRow *row);
 extern bool state_delete(StateTable *table, const StateRow *old);
