@@ -2207,6 +2207,8 @@ BEGIN
 	END IF;
 
 	IF NOT r.walked THEN
+		-- what a crash takes back, it takes back together with the progress
+		PERFORM set_config('synchronous_commit', 'off', true);
 		SELECT * INTO batch FROM leadscore._rescore_batch(a.model, r.after_key, batch_size);
 		IF write_back THEN
 			PERFORM leadscore._write_back_batch(a.model, r.after_key, batch.last_key);

@@ -735,15 +735,15 @@ evaluation_score_clamped(const Rulebook *rulebook, const Evaluation *result)
 /*
  * The best grade whose threshold a value reaches, or the lowest one.
  */
-static const char *
+static int
 find_grade(const GradeList *list, double value)
 {
 	for (int i = 0; i < list->n; i++)
 	{
 		if (value + SCORE_EPSILON >= list->grades[i].at_least)
-			return list->grades[i].label;
+			return i;
 	}
-	return list->n > 0 ? list->grades[list->n - 1].label : "";
+	return Max(list->n - 1, 0);
 }
 
 /*
@@ -773,17 +773,16 @@ evaluation_temperature(const Rulebook *rulebook, const Evaluation *result)
 /*
  * evaluation_grade
  *		Letter of the fit axis, and digit of the engagement axis if the model
- *		has factors on it.
+ *		has factors on it.  The text is the rulebook's.
  */
-char *
-evaluation_grade(const Rulebook *rulebook, const Evaluation *result)
+text *
+evaluation_grade(Rulebook *rulebook, const Evaluation *result)
 {
-	const char *fit = find_grade(&rulebook->grades[AXIS_FIT],
+	int			fit = find_grade(&rulebook->grades[AXIS_FIT],
 								 result->axis[AXIS_FIT]);
+	int			engagement = rulebook->has_engagement ?
+		find_grade(&rulebook->grades[AXIS_ENGAGEMENT],
+				   result->axis[AXIS_ENGAGEMENT]) : 0;
 
-	if (!rulebook->has_engagement)
-		return pstrdup(fit);
-	return psprintf("%s%s", fit,
-					find_grade(&rulebook->grades[AXIS_ENGAGEMENT],
-							   result->axis[AXIS_ENGAGEMENT]));
+	return rulebook->grade_texts[fit * Max(rulebook->grades[AXIS_ENGAGEMENT].n, 1) + engagement];
 }

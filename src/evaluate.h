@@ -77,7 +77,7 @@ extern int32 evaluation_score_clamped(const Rulebook *rulebook,
 									  const Evaluation *result);
 extern Temperature evaluation_temperature(const Rulebook *rulebook,
 										  const Evaluation *result);
-extern char *evaluation_grade(const Rulebook *rulebook, const Evaluation *result);
+extern text *evaluation_grade(Rulebook *rulebook, const Evaluation *result);
 extern int32 points_to_integer(const Rulebook *rulebook, double points);
 
 #endif							/* LEADSCORE_EVALUATE_H */

@@ -179,7 +179,7 @@ leadscore_live(PG_FUNCTION_ARGS)
 		(void) evaluate_leniently(rulebook, &at, &result, &failures);
 	values[0] = Int32GetDatum(evaluation_score_clamped(rulebook, &result));
 	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(rulebook, &result)));
-	values[2] = CStringGetTextDatum(evaluation_grade(rulebook, &result));
+	values[2] = PointerGetDatum(evaluation_grade(rulebook, &result));
 	values[3] = Float8GetDatum(result.axis[AXIS_FIT]);
 	values[4] = Float8GetDatum(result.axis[AXIS_ENGAGEMENT]);
 	values[5] = BoolGetDatum(result.disqualified);

@@ -15,7 +15,6 @@
 
 #include "access/genam.h"
 #include "access/heapam.h"
-#include "access/hio.h"
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -71,6 +70,67 @@ create_scorer(const char *model, MemoryContext *context)
  * --------------------------------------------------------------------
  */
 
+/* What the filling of a state table has come to. */
+typedef struct Filling
+{
+	Scorer	   *scorer;
+	MemoryContext batch_context;
+	BulkInsertState bulk;
+	TupleTableSlot *slots[FILL_BATCH];
+	int			n;				/* slots in use */
+	int64		leads;
+	int64		skipped;
+} Filling;
+
+static void
+flush_filling(Filling *filling)
+{
+	StateTable *states = filling->scorer->states;
+
+	CHECK_FOR_INTERRUPTS();
+	if (filling->n == 0)
+		return;
+	state_table_open(states);
+	table_multi_insert(states->rel, filling->slots, filling->n,
+					   GetCurrentCommandId(true), 0, filling->bulk);
+	state_table_close(states);
+	filling->leads += filling->n;
+	filling->n = 0;
+	MemoryContextReset(filling->batch_context);
+}
+
+/*
+ * Score one lead for a state table that is being filled.
+ */
+static void
+fill_row(TupleTableSlot *lead, void *arg)
+{
+	Filling    *filling = (Filling *) arg;
+	Scorer	   *scorer = filling->scorer;
+	StateTable *states = scorer->states;
+	TupleTableSlot *slot = filling->slots[filling->n];
+	Form_pg_attribute att = TupleDescAttr(states->desc,
+										  states->columns[STATE_LEAD_KEY] - 1);
+	MemoryContext caller;
+	StateRow	row;
+
+	source_fill_slot(scorer->rulebook, lead);
+	if (lead->tts_isnull[0])
+	{
+		filling->skipped++;
+		return;
+	}
+	caller = MemoryContextSwitchTo(filling->batch_context);
+	scorer_evaluate(scorer, datumCopy(lead->tts_values[0], att->attbyval, att->attlen),
+					false, &row);
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * states->desc->natts);
+	state_fill_slot(states, &row, slot);
+	if (++filling->n == FILL_BATCH)
+		flush_filling(filling);
+	MemoryContextSwitchTo(caller);
+}
+
 /*
  * leadscore._backfill(model text)
  *		Score all leads into the state table, which is empty, has no index yet
@@ -83,17 +143,9 @@ leadscore_backfill(PG_FUNCTION_ARGS)
 {
 	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	MemoryContext context;
-	MemoryContext batch_context;
-	MemoryContext caller = CurrentMemoryContext;
 	Scorer	   *scorer;
-	StateTable *states;
-	Impersonation impersonation;
-	SPIPlanPtr	plan;
-	Portal		portal;
-	BulkInsertState bulk;
-	TupleTableSlot *slots[FILL_BATCH];
-	int64		leads = 0;
-	int64		skipped = 0;
+	Snapshot	snapshot;
+	Filling		filling;
 	TupleDesc	desc;
 	Datum		values[2];
 	bool		nulls[2] = {false};
@@ -104,79 +156,34 @@ leadscore_backfill(PG_FUNCTION_ARGS)
 
 	/* who wrote while we waited for the lock is to be seen */
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	scorer = create_scorer(model, &context);
-	states = scorer->states;
-	batch_context = AllocSetContextCreate(context, "leadscore backfill",
-										  ALLOCSET_DEFAULT_SIZES);
+	memset(&filling, 0, sizeof(filling));
+	filling.scorer = scorer;
+	filling.batch_context = AllocSetContextCreate(context, "leadscore backfill",
+												  ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < FILL_BATCH; i++)
-		slots[i] = MakeSingleTupleTableSlot(states->desc, &TTSOpsVirtual);
-	bulk = GetBulkInsertState();
+		filling.slots[i] = MakeSingleTupleTableSlot(scorer->states->desc,
+													&TTSOpsVirtual);
+	filling.bulk = GetBulkInsertState();
+	source_read_many(scorer->rulebook,
+					 psprintf("SELECT s.%s%s FROM %s s",
+							  quote_identifier(scorer->key_column),
+							  source_column_list(scorer->rulebook),
+							  qualified_relation_name(scorer->rulebook->source)),
+					 0, NULL, NULL, NULL, snapshot, fill_row, &filling);
+	flush_filling(&filling);
 
-	impersonate(&impersonation, relation_owner(scorer->rulebook->source),
-				"pg_catalog, pg_temp");
-	SPI_connect();
-	plan = SPI_prepare(psprintf("SELECT s.%s%s FROM %s s",
-								quote_identifier(scorer->key_column),
-								source_column_list(scorer->rulebook),
-								qualified_relation_name(scorer->rulebook->source)),
-					   0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-	for (;;)
-	{
-		int			n = 0;
-
-		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, FILL_BATCH);
-		if (SPI_processed == 0)
-			break;
-		MemoryContextSwitchTo(batch_context);
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			HeapTuple	tuple = SPI_tuptable->vals[i];
-			StateRow	row;
-			bool		isnull;
-			Datum		key = heap_getattr(tuple, 1, SPI_tuptable->tupdesc, &isnull);
-
-			if (isnull)
-			{
-				skipped++;
-				continue;
-			}
-			source_fill_slot(scorer->rulebook, tuple, SPI_tuptable->tupdesc, 2, false);
-			scorer_evaluate(scorer, key, false, &row);
-			ExecClearTuple(slots[n]);
-			memset(slots[n]->tts_isnull, true, sizeof(bool) * states->desc->natts);
-			state_fill_slot(states, &row, slots[n++]);
-		}
-		if (n > 0)
-		{
-			state_table_open(states);
-			table_multi_insert(states->rel, slots, n, GetCurrentCommandId(true),
-							   0, bulk);
-			state_table_close(states);
-			leads += n;
-		}
-		MemoryContextReset(batch_context);
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_cursor_close(portal);
-	SPI_finish();
-	impersonate_end(&impersonation);
-	MemoryContextSwitchTo(caller);
-
-	FreeBulkInsertState(bulk);
+	FreeBulkInsertState(filling.bulk);
 	for (int i = 0; i < FILL_BATCH; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	PopActiveSnapshot();
+		ExecDropSingleTupleTableSlot(filling.slots[i]);
+	UnregisterSnapshot(snapshot);
 	MemoryContextDelete(context);
 	CommandCounterIncrement();
 
-	values[0] = Int64GetDatum(leads);
-	values[1] = Int64GetDatum(skipped);
+	values[0] = Int64GetDatum(filling.leads);
+	values[1] = Int64GetDatum(filling.skipped);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
@@ -186,9 +193,17 @@ leadscore_backfill(PG_FUNCTION_ARGS)
  * --------------------------------------------------------------------
  */
 
-/* What one walk along leads and states found. */
+/* A walk along leads and their states. */
 typedef struct Walk
 {
+	Scorer	   *scorer;
+	MemoryContext context;		/* of what the walk returns */
+	MemoryContext row_context;
+	IndexScanDesc scan;
+	StateRow	state;			/* the next one */
+	bool		have_state;
+
+	/* results */
 	int64		seen;
 	int64		inserted;
 	Datum		last_key;		/* if any was seen */
@@ -233,16 +248,86 @@ batch_query(Scorer *scorer, bool from_start)
 					key, collate);
 }
 
-static void
-add_differing(Walk *walk, const Scorer *scorer, Datum key, MemoryContext context)
+static Datum
+copy_key(const Scorer *scorer, Datum key)
 {
-	MemoryContext caller = MemoryContextSwitchTo(context);
 	Form_pg_attribute att = TupleDescAttr(scorer->states->desc,
 										  scorer->states->columns[STATE_LEAD_KEY] - 1);
+
+	return datumCopy(key, att->attbyval, att->attlen);
+}
+
+static void
+add_differing(Walk *walk, Datum key)
+{
+	MemoryContext caller = MemoryContextSwitchTo(walk->context);
 	Datum	   *copy = palloc(sizeof(Datum));
 
-	*copy = datumCopy(key, att->attbyval, att->attlen);
+	*copy = copy_key(walk->scorer, key);
 	walk->differing = lappend(walk->differing, copy);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+next_state(Walk *walk)
+{
+	walk->have_state = state_scan_next(walk->scorer->states, walk->scan,
+									   &walk->state);
+}
+
+/*
+ * The state at hand has no lead.
+ */
+static void
+pass_orphan(Walk *walk)
+{
+	if (DatumGetBool(walk->state.values[STATE_LEAD_EXISTS]))
+		add_differing(walk, walk->state.values[STATE_LEAD_KEY]);
+	next_state(walk);
+}
+
+/*
+ * One step of the walk: compare a lead with its state.
+ */
+static void
+walk_row(TupleTableSlot *lead, void *arg)
+{
+	Walk	   *walk = (Walk *) arg;
+	Scorer	   *scorer = walk->scorer;
+	StateTable *states = scorer->states;
+	MemoryContext caller;
+	StateRow	row;
+	Datum		key;
+	int			order = -1;
+
+	CHECK_FOR_INTERRUPTS();
+	source_fill_slot(scorer->rulebook, lead);
+	key = lead->tts_values[0];
+	if (walk->seen++ > 0 && state_compare_keys(states, walk->last_key, key) == 0)
+	{
+		/* scorer_rescore() says that there are several */
+		add_differing(walk, key);
+		return;
+	}
+	while (walk->have_state &&
+		   (order = state_compare_keys(states, walk->state.values[STATE_LEAD_KEY], key)) < 0)
+		pass_orphan(walk);
+
+	MemoryContextReset(walk->row_context);
+	caller = MemoryContextSwitchTo(walk->row_context);
+	walk->last_key = key = copy_key(scorer, key);
+	scorer_evaluate(scorer, key, true, &row);
+	if (walk->have_state && order == 0)
+	{
+		if (scorer_would_change(scorer, &walk->state, &row))
+			add_differing(walk, key);
+		next_state(walk);
+	}
+	else if (DatumGetBool(row.values[STATE_HAS_PROBLEM]) ||
+			 !state_insert(states, &row, false))
+		add_differing(walk, key);
+	else
+		walk->inserted++;
 	MemoryContextSwitchTo(caller);
 }
 
@@ -255,105 +340,38 @@ add_differing(Walk *walk, const Scorer *scorer, Datum key, MemoryContext context
 static void
 walk_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext row_context;
 	StateTable *states = scorer->states;
-	Form_pg_attribute att = TupleDescAttr(states->desc,
-										  states->columns[STATE_LEAD_KEY] - 1);
 	Oid			types[] = {scorer->key_type, INT4OID};
 	Datum		values[2];
 	char		nulls[] = {after == NULL ? 'n' : ' ', ' ', '\0'};
-	Impersonation impersonation;
 	Snapshot	snapshot;
-	SPIPlanPtr	plan;
-	IndexScanDesc scan;
-	StateRow	state;
-	bool		have_state;
-	Datum		key = (Datum) 0;
 
 	memset(walk, 0, sizeof(Walk));
+	walk->scorer = scorer;
+	walk->context = CurrentMemoryContext;
+	walk->row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore walk",
+											  ALLOCSET_DEFAULT_SIZES);
 	values[0] = after != NULL ? *after : (Datum) 0;
 	values[1] = Int32GetDatum(limit);
-	row_context = AllocSetContextCreate(caller, "leadscore walk",
-										ALLOCSET_DEFAULT_SIZES);
 
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	impersonate(&impersonation, relation_owner(scorer->rulebook->source),
-				"pg_catalog, pg_temp");
-	SPI_connect();
-	plan = SPI_prepare(batch_query(scorer, after == NULL), 2, types);
-	if (plan == NULL ||
-		SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
-							 true, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the source of scoring model \"%s\"",
-			 scorer->model);
-	walk->finished = SPI_processed < (uint64) limit;
-
 	state_table_open(states);
-	scan = state_scan_begin(states, snapshot, after);
-	have_state = state_scan_next(states, scan, &state);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		StateRow	row;
-		bool		isnull;
-		Datum		previous = key;
-		int			order = -1;
-
-		CHECK_FOR_INTERRUPTS();
-		key = heap_getattr(tuple, 1, SPI_tuptable->tupdesc, &isnull);
-		walk->seen++;
-		if (i > 0 && state_compare_keys(states, previous, key) == 0)
-		{
-			/* scorer_rescore() says that there are several */
-			add_differing(walk, scorer, key, caller);
-			continue;
-		}
-		while (have_state &&
-			   (order = state_compare_keys(states, state.values[STATE_LEAD_KEY], key)) < 0)
-		{
-			if (DatumGetBool(state.values[STATE_LEAD_EXISTS]))
-				add_differing(walk, scorer, state.values[STATE_LEAD_KEY], caller);
-			have_state = state_scan_next(states, scan, &state);
-		}
-
-		MemoryContextReset(row_context);
-		MemoryContextSwitchTo(row_context);
-		source_fill_slot(scorer->rulebook, tuple, SPI_tuptable->tupdesc, 2, false);
-		scorer_evaluate(scorer, key, true, &row);
-		MemoryContextSwitchTo(caller);
-		if (have_state && order == 0)
-		{
-			if (scorer_would_change(scorer, &state, &row))
-				add_differing(walk, scorer, key, caller);
-			have_state = state_scan_next(states, scan, &state);
-		}
-		else if (DatumGetBool(row.values[STATE_HAS_PROBLEM]) ||
-				 !state_insert(states, &row, false))
-			add_differing(walk, scorer, key, caller);
-		else
-			walk->inserted++;
-	}
-	if (SPI_processed > 0)
-	{
-		MemoryContextSwitchTo(caller);
-		walk->last_key = datumCopy(key, att->attbyval, att->attlen);
-	}
+	walk->scan = state_scan_begin(states, snapshot, after);
+	next_state(walk);
+	source_read_many(scorer->rulebook, batch_query(scorer, after == NULL),
+					 2, types, values, nulls, snapshot, walk_row, walk);
+	walk->finished = walk->seen < limit;
 	/* behind the last lead there may be states of leads that are gone */
-	while (walk->finished && have_state)
-	{
-		if (DatumGetBool(state.values[STATE_LEAD_EXISTS]))
-			add_differing(walk, scorer, state.values[STATE_LEAD_KEY], caller);
-		have_state = state_scan_next(states, scan, &state);
-	}
-	state_scan_end(states, scan);
+	while (walk->finished && walk->have_state)
+		pass_orphan(walk);
+	state_scan_end(states, walk->scan);
 	state_table_close(states);
-	SPI_finish();
-	impersonate_end(&impersonation);
 	UnregisterSnapshot(snapshot);
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(row_context);
+
+	if (walk->seen > 0)
+		walk->last_key = copy_key(scorer, walk->last_key);
+	MemoryContextDelete(walk->row_context);
 }
 
 static Datum

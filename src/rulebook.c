@@ -502,6 +502,29 @@ load_thresholds(Rulebook *rulebook, Snapshot snapshot)
 		qsort(lists[i]->grades, lists[i]->n, sizeof(Grade), compare_grades);
 }
 
+/*
+ * Write out the grades: letter of the fit axis, and digit of the engagement
+ * axis if there are factors on it.
+ */
+static void
+build_grade_texts(Rulebook *rulebook)
+{
+	const GradeList *fit = &rulebook->grades[AXIS_FIT];
+	const GradeList *engagement = &rulebook->grades[AXIS_ENGAGEMENT];
+	int			nfit = Max(fit->n, 1);
+	int			nengagement = Max(engagement->n, 1);
+
+	rulebook->grade_texts = palloc(sizeof(text *) * nfit * nengagement);
+	for (int i = 0; i < nfit; i++)
+	{
+		for (int j = 0; j < nengagement; j++)
+			rulebook->grade_texts[i * nengagement + j] =
+				cstring_to_text(psprintf("%s%s", fit->n > 0 ? fit->grades[i].label : "",
+										 rulebook->has_engagement && engagement->n > 0 ?
+										 engagement->grades[j].label : ""));
+	}
+}
+
 /* How far a compilation had come when an error was caught. */
 typedef enum CompileState
 {
@@ -1118,6 +1141,7 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 
 	load_factors(rulebook, snapshot);
 	load_thresholds(rulebook, snapshot);
+	build_grade_texts(rulebook);
 	rulebook->dispatch = dispatch_create();
 	MemoryContextSwitchTo(caller);
 	load_rules(rulebook, source, snapshot,

@@ -131,6 +131,7 @@ typedef struct Rulebook
 	Rule	   *rules;			/* by id */
 	GradeList	temperatures;
 	GradeList	grades[NUM_AXES];
+	text	  **grade_texts;	/* of each pair of them, fit by engagement */
 	bool		has_engagement;	/* is there a factor on that axis? */
 
 	int			ncolumns;

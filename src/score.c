@@ -659,7 +659,7 @@ grade_result(FunctionCallInfo fcinfo, CallState *state)
 	if (state == NULL)
 		PG_RETURN_NULL();
 	evaluate(state->rulebook, NULL, &result, NULL);
-	PG_RETURN_TEXT_P(cstring_to_text(evaluation_grade(state->rulebook, &result)));
+	PG_RETURN_TEXT_P(evaluation_grade(state->rulebook, &result));
 }
 
 static Datum
@@ -700,7 +700,7 @@ evaluate_result(FunctionCallInfo fcinfo, CallState *state)
 	values[1] = ObjectIdGetDatum(temperature_oid(state,
 												 TupleDescAttr(state->result_desc, 1)->atttypid,
 												 evaluation_temperature(rulebook, &result)));
-	values[2] = CStringGetTextDatum(evaluation_grade(rulebook, &result));
+	values[2] = PointerGetDatum(evaluation_grade(rulebook, &result));
 	values[3] = Float8GetDatum(result.axis[AXIS_FIT]);
 	values[4] = Float8GetDatum(result.axis[AXIS_ENGAGEMENT]);
 	values[5] = BoolGetDatum(result.disqualified);

@@ -246,6 +246,18 @@ key_to_text(const Scorer *scorer, Datum key)
  * --------------------------------------------------------------------
  */
 
+/*
+ * temperature_label
+ *		The word for a temperature.
+ */
+const char *
+temperature_label(Temperature temperature)
+{
+	static const char *const labels[] = {"cold", "warm", "hot"};
+
+	return labels[temperature];
+}
+
 static void
 release_scorer(void *arg)
 {
@@ -357,6 +369,8 @@ scorer_create(const char *model)
 	Oid			states;
 
 	scorer->model = pstrdup(model);
+	for (int i = 0; i < NUM_TEMPERATURES; i++)
+		scorer->temperatures[i] = CStringGetTextDatum(temperature_label((Temperature) i));
 	scorer->release.func = release_scorer;
 	scorer->release.arg = scorer;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scorer->release);
@@ -444,14 +458,6 @@ scorer_read(Scorer *scorer, Datum key)
 	return nrows > 0;
 }
 
-const char *
-temperature_label(Temperature temperature)
-{
-	static const char *const labels[] = {"cold", "warm", "hot"};
-
-	return labels[temperature];
-}
-
 static void
 set_value(StateRow *row, StateColumn column, Datum value)
 {
@@ -523,9 +529,9 @@ scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
 	set_value(row, STATE_DISQUALIFIED, BoolGetDatum(result.disqualified));
 	set_value(row, STATE_LEAD_EXISTS, BoolGetDatum(true));
 	set_value(row, STATE_TEMPERATURE,
-			  CStringGetTextDatum(temperature_label(evaluation_temperature(rulebook, &result))));
+			  scorer->temperatures[evaluation_temperature(rulebook, &result)]);
 	set_value(row, STATE_GRADE,
-			  CStringGetTextDatum(evaluation_grade(rulebook, &result)));
+			  PointerGetDatum(evaluation_grade(rulebook, &result)));
 	if (rulebook->uses_clock)
 	{
 		TimestampTz next = rulebook_next_change(rulebook, at);

@@ -49,6 +49,7 @@ typedef struct Scorer
 	Oid			key_type;		/* of the state's lead_key */
 	bool		unique_key;		/* the target keeps its keys unique */
 	bool		through_source; /* the source is not the target */
+	Datum		temperatures[NUM_TEMPERATURES]; /* as text */
 	char	   *write_back[NUM_WRITE_BACKS];	/* column names, or NULL */
 } Scorer;
 

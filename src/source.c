@@ -21,6 +21,8 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/params.h"
+#include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/guc.h"
@@ -122,25 +124,120 @@ source_column_list(const Rulebook *rulebook)
 
 /*
  * source_fill_slot
- *		Put the columns of source_column_list, which begin at column 'first'
- *		of a tuple, into the rulebook's slot.
+ *		Put the columns of source_column_list, which follow the first column
+ *		of a row, into the rulebook's slot.  The values stay where they are.
  */
 void
-source_fill_slot(Rulebook *rulebook, HeapTuple tuple, TupleDesc desc,
-				 int first, bool copy)
+source_fill_slot(Rulebook *rulebook, TupleTableSlot *row)
+{
+	slot_getallattrs(row);
+	for (int i = 0; i < rulebook->ncapture_columns; i++)
+	{
+		int			to = rulebook->capture_columns[i] - 1;
+
+		rulebook->slot->tts_values[to] = row->tts_values[i + 1];
+		rulebook->slot->tts_isnull[to] = row->tts_isnull[i + 1];
+	}
+}
+
+/*
+ * The same for a row that was fetched, with copies in the current memory
+ * context.
+ */
+static void
+copy_to_slot(Rulebook *rulebook, HeapTuple tuple, TupleDesc desc)
 {
 	for (int i = 0; i < rulebook->ncapture_columns; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(desc, first + i - 1);
+		Form_pg_attribute att = TupleDescAttr(desc, i + 1);
 		int			to = rulebook->capture_columns[i] - 1;
 		bool		isnull;
-		Datum		value = heap_getattr(tuple, first + i, desc, &isnull);
+		Datum		value = heap_getattr(tuple, i + 2, desc, &isnull);
 
-		if (copy && !isnull)
-			value = datumCopy(value, att->attbyval, att->attlen);
-		rulebook->slot->tts_values[to] = value;
+		rulebook->slot->tts_values[to] = isnull ? (Datum) 0 :
+			datumCopy(value, att->attbyval, att->attlen);
 		rulebook->slot->tts_isnull[to] = isnull;
 	}
+}
+
+/* A receiver that hands each row to a function. */
+typedef struct RowReceiver
+{
+	DestReceiver pub;
+	SourceRowFunction function;
+	void	   *arg;
+} RowReceiver;
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	RowReceiver *receiver = (RowReceiver *) self;
+
+	receiver->function(slot, receiver->arg);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+receiver_nothing(DestReceiver *self)
+{
+}
+
+/*
+ * source_read_many
+ *		Run a query over the source, as its owner, with the rows that a
+ *		snapshot sees, and hand each row to a function.
+ *
+ * 'values' of the 'types' are its parameters, NULL where 'nulls' says 'n'.
+ */
+void
+source_read_many(Rulebook *rulebook, const char *query, int nargs, Oid *types,
+				 Datum *values, const char *nulls, Snapshot snapshot,
+				 SourceRowFunction function, void *arg)
+{
+	Impersonation impersonation;
+	SPIExecuteOptions options;
+	SPIPlanPtr	plan;
+	RowReceiver receiver;
+	ParamListInfo params = makeParamList(nargs);
+
+	for (int i = 0; i < nargs; i++)
+	{
+		params->params[i].value = values[i];
+		params->params[i].isnull = nulls[i] == 'n';
+		params->params[i].pflags = PARAM_FLAG_CONST;
+		params->params[i].ptype = types[i];
+	}
+	memset(&receiver, 0, sizeof(receiver));
+	receiver.pub.receiveSlot = receive_row;
+	receiver.pub.rStartup = receiver_startup;
+	receiver.pub.rShutdown = receiver_nothing;
+	receiver.pub.rDestroy = receiver_nothing;
+	receiver.pub.mydest = DestNone;
+	receiver.function = function;
+	receiver.arg = arg;
+
+	impersonate(&impersonation, relation_owner(rulebook->source),
+				"pg_catalog, pg_temp");
+	PushActiveSnapshot(snapshot);
+	SPI_connect();
+	plan = SPI_prepare(query, nargs, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	memset(&options, 0, sizeof(options));
+	options.params = params;
+	options.read_only = true;
+	options.dest = &receiver.pub;
+	if (SPI_execute_plan_extended(plan, &options) < 0)
+		elog(ERROR, "could not read the source of scoring model \"%s\"",
+			 rulebook->model);
+	SPI_finish();
+	PopActiveSnapshot();
+	impersonate_end(&impersonation);
 }
 
 /*
@@ -242,8 +339,7 @@ source_read(Rulebook *rulebook, const char *key_column, Oid key_type, Datum key,
 	{
 		MemoryContext spi = MemoryContextSwitchTo(caller);
 
-		source_fill_slot(rulebook, SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-						 2, true);
+		copy_to_slot(rulebook, SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_finish();

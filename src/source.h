@@ -22,14 +22,20 @@ typedef struct Impersonation
 	int			save_nestlevel;
 } Impersonation;
 
+/* What is done with each row of a query; its slot is the executor's. */
+typedef void (*SourceRowFunction) (TupleTableSlot *row, void *arg);
+
 extern void impersonate(Impersonation *state, Oid userid, const char *path);
 extern void impersonate_end(const Impersonation *state);
 
 extern Oid	relation_owner(Oid relid);
 extern char *qualified_relation_name(Oid relid);
 extern char *source_column_list(const Rulebook *rulebook);
-extern void source_fill_slot(Rulebook *rulebook, HeapTuple tuple,
-							 TupleDesc desc, int first, bool copy);
+extern void source_fill_slot(Rulebook *rulebook, TupleTableSlot *row);
+extern void source_read_many(Rulebook *rulebook, const char *query, int nargs,
+							 Oid *types, Datum *values, const char *nulls,
+							 Snapshot snapshot, SourceRowFunction function,
+							 void *arg);
 extern int	source_read(Rulebook *rulebook, const char *key_column,
 						Oid key_type, Datum key, Snapshot snapshot);
 

@@ -151,7 +151,7 @@ state_table_create(Oid relid)
 
 /*
  * state_table_open, state_table_close
- *		Bracket every use.  In between the current user is the table's owner.
+ *		Bracket every use.
  */
 void
 state_table_open(StateTable *table)
@@ -167,16 +167,11 @@ state_table_open(StateTable *table)
 	foreach(lc, table->index_oids)
 		table->result_rel->ri_IndexRelationDescs[n++] =
 			index_open(lfirst_oid(lc), lock);
-	GetUserIdAndSecContext(&table->save_userid, &table->save_sec_context);
-	SetUserIdAndSecContext(table->owner,
-						   table->save_sec_context |
-						   SECURITY_RESTRICTED_OPERATION);
 }
 
 void
 state_table_close(StateTable *table)
 {
-	SetUserIdAndSecContext(table->save_userid, table->save_sec_context);
 	ExecClearTuple(table->old_slot);
 	ExecClearTuple(table->new_slot);
 	for (int i = 0; i < table->result_rel->ri_NumIndices; i++)
@@ -201,14 +196,27 @@ state_table_close(StateTable *table)
  * Take a row out of the slot that holds it; its values stay there.
  */
 static void
+read_values(StateTable *table, TupleTableSlot *slot, StateRow *row)
+{
+	slot_getallattrs(slot);
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+	{
+		row->values[i] = slot->tts_values[table->columns[i] - 1];
+		row->isnull[i] = slot->tts_isnull[table->columns[i] - 1];
+	}
+	row->tid = slot->tts_tid;
+}
+
+/*
+ * The same, and who wrote it.
+ */
+static void
 read_row(StateTable *table, TupleTableSlot *slot, StateRow *row)
 {
 	bool		isnull;
 	TransactionId xmin;
 
-	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
-		row->values[i] = slot_getattr(slot, table->columns[i], &row->isnull[i]);
-	row->tid = slot->tts_tid;
+	read_values(table, slot, row);
 	xmin = DatumGetTransactionId(slot_getsysattr(slot,
 												 MinTransactionIdAttributeNumber,
 												 &isnull));
@@ -276,7 +284,8 @@ begin_scan(StateTable *table, Snapshot snapshot, Datum key)
  *		Go through the rows that a snapshot sees in the order of their keys,
  *		from the first one behind 'after' (NULL: from the first).
  *
- * A row's values are valid until the next one is asked for.
+ * A row's values are valid until the next one is asked for; it is to be looked
+ * at only.
  */
 IndexScanDesc
 state_scan_begin(StateTable *table, Snapshot snapshot, const Datum *after)
@@ -303,7 +312,7 @@ state_scan_next(StateTable *table, IndexScanDesc scan, StateRow *row)
 {
 	if (!index_getnext_slot(scan, ForwardScanDirection, table->old_slot))
 		return false;
-	read_row(table, table->old_slot, row);
+	read_values(table, table->old_slot, row);
 	return true;
 }
 
@@ -489,6 +498,31 @@ state_fill_slot(StateTable *table, const StateRow *row, TupleTableSlot *slot)
 }
 
 /*
+ * Make the index entries of the tuple in new_slot, as the table's owner:
+ * somebody may have put an expression into an index.  False if there is
+ * another tuple with its key.
+ */
+static bool
+insert_entries(StateTable *table, bool by_update, bool only_summarizing,
+			   List *arbiters)
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	bool		conflict = false;
+
+	GetUserIdAndSecContext(&save_userid, &save_sec_context);
+	SetUserIdAndSecContext(table->owner,
+						   save_sec_context | SECURITY_RESTRICTED_OPERATION);
+	list_free(insert_index_entries(table->result_rel, table->new_slot,
+								   table->estate, by_update,
+								   arbiters != NIL, &conflict, arbiters,
+								   only_summarizing));
+	SetUserIdAndSecContext(save_userid, save_sec_context);
+
+	return !conflict;
+}
+
+/*
  * Insert the tuple in new_slot and its index entries; false if there is
  * another one with its key.
  *
@@ -501,16 +535,15 @@ insert_speculatively(StateTable *table, List *arbiters)
 	TupleTableSlot *slot = table->new_slot;
 	TransactionId xid = GetCurrentTransactionId();
 	uint32		token = SpeculativeInsertionLockAcquire(xid);
-	bool		conflict = false;
+	bool		inserted;
 
 	table_tuple_insert_speculative(table->rel, slot,
 								   GetCurrentCommandId(true), 0, NULL, token);
-	list_free(insert_index_entries(table->result_rel, slot, table->estate,
-								   false, true, &conflict, arbiters, false));
-	table_tuple_complete_speculative(table->rel, slot, token, !conflict);
+	inserted = insert_entries(table, false, false, arbiters);
+	table_tuple_complete_speculative(table->rel, slot, token, inserted);
 	SpeculativeInsertionLockRelease(xid);
 
-	return !conflict;
+	return inserted;
 }
 
 /*
@@ -521,13 +554,10 @@ static bool
 insert_plainly(StateTable *table, List *arbiters)
 {
 	TupleTableSlot *slot = table->new_slot;
-	bool		conflict = false;
 	TM_FailureData failure;
 
 	table_tuple_insert(table->rel, slot, GetCurrentCommandId(true), 0, NULL);
-	list_free(insert_index_entries(table->result_rel, slot, table->estate,
-								   false, true, &conflict, arbiters, false));
-	if (!conflict)
+	if (insert_entries(table, false, false, arbiters))
 		return true;
 
 	/* take it back; a command does not see what it inserted itself */
@@ -597,9 +627,7 @@ state_update(StateTable *table, const StateRow *old, const StateRow *row)
 	if (was_changed(table, result))
 		return false;
 	if (update_indexes != TU_None)
-		list_free(insert_index_entries(table->result_rel, slot, table->estate,
-										true, false, NULL, NIL,
-										update_indexes == TU_Summarizing));
+		(void) insert_entries(table, true, update_indexes == TU_Summarizing, NIL);
 	return true;
 }
 

@@ -68,8 +68,6 @@ typedef struct StateTable
 
 	/* while open */
 	Relation	rel;
-	int			save_sec_context;
-	Oid			save_userid;
 } StateTable;
 
 extern StateTable *state_table_create(Oid relid);
