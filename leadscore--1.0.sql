@@ -873,7 +873,10 @@ AS $$
 BEGIN
 	-- whoever writes with the owner's rights must not run foreign code with them
 	IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-			   WHERE t.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.problem}'::regclass[])
+			   WHERE t.tgrelid IN (SELECT c.oid FROM pg_class c
+								   WHERE c.relnamespace = 'leadscore'::regnamespace
+									 AND c.relname IN ('model', 'factor', 'rule', 'threshold', 'problem',
+													   'attachment', 'watched', 'rescore_run'))
 				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
@@ -1065,17 +1068,27 @@ BEGIN
 			SELECT FROM related r WHERE r.oid = ANY (c.objects))
 		ORDER BY model.name
 	LOOP
-		PERFORM leadscore.check_rules(m.name);
-		-- the column that identifies leads may have got another type
-		IF m.is_relation AND EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name)
-			AND leadscore._state_key_type(m.name) IS NOT NULL THEN
-			PERFORM leadscore._follow_key_type(m.name);
-		END IF;
-		-- a name in a condition may mean something else now
-		IF NOT m.is_relation THEN
-			PERFORM leadscore._require_own_triggers();
-			UPDATE leadscore.model SET version = version + 1 WHERE name = m.name;
-		END IF;
+		BEGIN
+			PERFORM leadscore.check_rules(m.name);
+			-- the column that identifies leads may have got another type
+			IF m.is_relation AND EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name)
+				AND leadscore._state_key_type(m.name) IS NOT NULL
+				AND EXISTS (SELECT FROM leadscore.attachment a JOIN pg_attribute t ON t.attrelid = a.target
+							WHERE a.model = m.name AND t.attname = a.key_column AND NOT t.attisdropped
+							  AND (a.source IS NULL OR EXISTS (SELECT FROM pg_class c WHERE c.oid = a.source))) THEN
+				PERFORM leadscore._follow_key_type(m.name);
+			END IF;
+			-- a name in a condition may mean something else now
+			IF NOT m.is_relation THEN
+				PERFORM leadscore._require_own_triggers();
+				UPDATE leadscore.model SET version = version + 1 WHERE name = m.name;
+			END IF;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING USING
+				ERRCODE = SQLSTATE,
+				MESSAGE = format('scoring model "%s" could not follow %s: %s', m.name, tag, SQLERRM),
+				HINT = 'The function leadscore.doctor() tells what is wrong.';
+		END;
 	END LOOP;
 EXCEPTION WHEN OTHERS THEN
 	RAISE WARNING USING
@@ -1563,7 +1576,7 @@ COMMENT ON FUNCTION leadscore._install_triggers(text) IS
 
 CREATE FUNCTION leadscore.lead_visible(model text, lead_key anyelement) RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_lead_visible'
-LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
 COMMENT ON FUNCTION leadscore.lead_visible(text, anyelement) IS
 'May the current user see this lead?  True unless row level security of the leads'' table applies to him; then the lead is looked up as him.  NULL gives NULL.  The policies of the state tables call it.';
 
@@ -1608,7 +1621,9 @@ BEGIN
 		IF type IS NULL THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'undefined_column',
-				MESSAGE = format('key column "%s" of scoring model "%s" does not exist in "%s"', m.key_column, m.name, relation);
+				MESSAGE = format('key column "%s" of scoring model "%s" does not exist in %s', m.key_column, m.name,
+								 CASE WHEN EXISTS (SELECT FROM pg_class c WHERE c.oid = relation) THEN format('"%s"', relation)
+									  ELSE 'a relation that was dropped' END);
 		END IF;
 		IF type <> ALL ('{smallint,integer,bigint,uuid,numeric,text,character varying,character}'::regtype[]) THEN
 			RAISE EXCEPTION USING
@@ -1617,14 +1632,14 @@ BEGIN
 				DETAIL = 'A lead''s key is an integer, numeric, uuid or text column.',
 				HINT = 'Set key_column in leadscore.model to another column that identifies a lead.';
 		END IF;
-		IF found IS NOT NULL AND found <> format_type(type, NULL) THEN
+		IF found IS NOT NULL AND found <> format_type(type, -1) THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'datatype_mismatch',
 				MESSAGE = format('key column "%s" has type %s in "%s" and type %s in "%s"',
-								 m.key_column, found, m.target, format_type(type, NULL), relation),
+								 m.key_column, found, m.target, format_type(type, -1), relation),
 				HINT = 'Cast the column in the view to the type that it has in the table.';
 		END IF;
-		found := coalesce(found, format_type(type, NULL));
+		found := coalesce(found, format_type(type, -1));
 	END LOOP;
 	SELECT a.attcollation INTO key_collation FROM pg_attribute a WHERE a.attrelid = m.target AND a.attname = m.key_column;
 	RETURN found || CASE WHEN key_collation IN (0, 100) THEN ''
@@ -1779,6 +1794,9 @@ BEGIN
 	EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (lead_key)', state);
 	EXECUTE format('CREATE INDEX ON %s (next_change_at) WHERE next_change_at IS NOT NULL', state);
 	EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', state);
+	IF (SELECT c.relforcerowsecurity FROM pg_class c WHERE c.oid = target) THEN
+		EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', state);
+	END IF;
 	EXECUTE format('CREATE POLICY lead_visible ON %s FOR SELECT USING (leadscore.lead_visible(%L, lead_key))', state, model);
 	EXECUTE format('ALTER TABLE %s OWNER TO %I', state, owner);
 	EXECUTE format('COMMENT ON TABLE %s IS %L', state,
@@ -1819,15 +1837,15 @@ BEGIN
 	EXECUTE format($view$
 		CREATE VIEW %s WITH (security_invoker = true) AS
 		SELECT s.lead_key,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).score ELSE s.score END AS score,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).temperature ELSE s.temperature END AS temperature,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).grade ELSE s.grade END AS grade,
-			   floor(CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).fit ELSE s.fit END + 1e-9)::integer AS fit,
-			   trunc((CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).engagement ELSE s.engagement END)::numeric, 2)::numeric(10,2) AS engagement,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).score, s.score) ELSE s.score END AS score,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).temperature, s.temperature) ELSE s.temperature END AS temperature,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).grade, s.grade) ELSE s.grade END AS grade,
+			   floor(CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).fit, s.fit) ELSE s.fit END + 1e-9)::integer AS fit,
+			   trunc((CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).engagement, s.engagement) ELSE s.engagement END)::numeric, 2)::numeric(10,2) AS engagement,
 			   s.stage::text COLLATE "C" AS stage,
 			   s.stage::integer AS stage_rank,
 			   s.stage_since,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN (leadscore._live(%2$L::text, s.lead_key)).disqualified ELSE s.disqualified END AS disqualified,
+			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).disqualified, s.disqualified) ELSE s.disqualified END AS disqualified,
 			   s.channel,
 			   s.scored_at,
 			   s.next_change_at,
@@ -1936,13 +1954,17 @@ DECLARE
 	m			leadscore.model;
 	started		timestamptz := clock_timestamp();
 	known		boolean;
+	foreign_table boolean;
 	skipped		bigint;
 	result		leadscore.attach_summary;
 BEGIN
 	SELECT * INTO m FROM leadscore.model WHERE model.name = _attach.model;
 	-- says what is wrong before it waits for a lock
 	PERFORM leadscore._require_attachable(m.name, ARRAY[score_column, temperature_column, grade_column, stage_column]);
-	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', m.target);
+	foreign_table := (SELECT c.relkind = 'f' FROM pg_class c WHERE c.oid = m.target);
+	IF NOT foreign_table THEN
+		EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', m.target);
+	END IF;
 
 	known := EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name);
 	INSERT INTO leadscore.attachment AS a (model, target, target_name, source, source_name, key_column,
@@ -1961,6 +1983,10 @@ BEGIN
 
 	IF to_regclass(format('leadscore.%I', m.name || '_state')) IS NULL THEN
 		PERFORM leadscore._create_state_table(m.name);
+		IF foreign_table THEN
+			-- it cannot be locked but by the making of a trigger
+			PERFORM leadscore._install_triggers(m.name);
+		END IF;
 		IF coalesce(backfill, true) THEN
 			skipped := (leadscore._backfill(m.name)).skipped;
 			UPDATE leadscore.attachment SET rescored_version = m.version, rescored_at = clock_timestamp()
@@ -1982,9 +2008,12 @@ BEGIN
 			MESSAGE = format('table leadscore.%I exists already', m.name || '_state'),
 			DETAIL = format('It does not belong to scoring model "%s", which is not attached.', m.name),
 			HINT = 'Drop or rename it.';
-	ELSIF coalesce(backfill, true) THEN
+	ELSE
+		PERFORM leadscore._follow_key_type(m.name);
 		PERFORM leadscore._install_triggers(m.name);
-		PERFORM leadscore._rescore_all(m.name);
+		IF coalesce(backfill, true) THEN
+			PERFORM leadscore._rescore_all(m.name);
+		END IF;
 	END IF;
 	IF to_regclass(format('leadscore.%I', m.name || '_scored')) IS NULL THEN
 		PERFORM leadscore._create_scored_view(m.name);
@@ -2067,6 +2096,8 @@ BEGIN
 	ON CONFLICT (model, relation) DO UPDATE
 	SET lead_key = excluded.lead_key, search_path = excluded.search_path, relation_name = excluded.relation_name;
 	PERFORM leadscore._install_triggers(_watch.model);
+	-- the table may have changed since the leads were scored
+	PERFORM leadscore._rescore_all(_watch.model);
 END
 $$;
 COMMENT ON FUNCTION leadscore._watch(text, regclass, text, text) IS
@@ -2076,7 +2107,7 @@ CREATE FUNCTION leadscore.watch(model text, relation regclass, lead_key_expressi
 AS 'MODULE_PATHNAME', 'leadscore_watch'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.watch(text, regclass, text) IS
-'Re-scores leads of an attached model when a table changes that its source looks things up in.  The expression is SQL over a row of that table: columns by their names, the row by the table''s; it gives a lead''s key, an array of keys, or is a SELECT of keys.  Again: another expression.  The caller owns the table, target and source.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, 42809 not a table, 22004 NULL, and what is wrong with the expression.';
+'Re-scores leads of an attached model when a table changes that its source looks things up in, and all of them now, in case that it has.  The expression is SQL over a row of that table: columns by their names, the row by the table''s; it gives a lead''s key, an array of keys, or is a SELECT of keys.  Again: another expression.  The caller owns the table, target and source.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, 42809 not a table, 22004 NULL, and what is wrong with the expression.';
 
 CREATE FUNCTION leadscore._unwatch(model text, relation regclass) RETURNS boolean
 LANGUAGE plpgsql
@@ -2421,8 +2452,8 @@ BEGIN
 	END LOOP;
 	SELECT count(*), min(p.message) INTO r FROM leadscore.problem p WHERE p.model = m.name AND p.lead_key IS NOT NULL;
 	IF r.count > 0 THEN
-		RETURN QUERY SELECT 'rule_fails', m.name, format('rules failed on leads %s times over, for example: %s', r.count, r.min),
-			'See leadscore.problem, and guard the conditions: CASE WHEN ... THEN ... END.'::text;
+		RETURN QUERY SELECT 'lead_problems', m.name, format('%s problems with leads, for example: %s', r.count, r.min),
+			'See leadscore.problem; guard conditions that fail: CASE WHEN ... THEN ... END.'::text;
 	END IF;
 
 	IF a.model IS NULL THEN
@@ -2453,6 +2484,9 @@ BEGIN
 	FOR w IN SELECT * FROM leadscore.watched WHERE watched.model = m.name ORDER BY relation_name LOOP
 		IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.relation) THEN
 			RETURN QUERY SELECT 'watched_missing', w.relation_name, 'A table that is watched was dropped.'::text, mend;
+		ELSIF to_regclass(w.relation_name) <> w.relation THEN
+			RETURN QUERY SELECT 'watched_swapped', w.relation_name,
+				format('A table that is watched is now called %s, and another has its name.', w.relation), mend;
 		END IF;
 	END LOOP;
 	IF NOT EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = a.target AND t.attname = a.key_column AND NOT t.attisdropped)
@@ -2576,7 +2610,7 @@ CREATE FUNCTION leadscore._state_key_type(model text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format_type(a.atttypid, NULL) || CASE WHEN a.attcollation IN (0, 100) THEN ''
+	SELECT format_type(a.atttypid, -1) || CASE WHEN a.attcollation IN (0, 100) THEN ''
 		   ELSE (SELECT format(' COLLATE %I.%I', n.nspname, c.collname)
 				 FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = a.attcollation) END
 	FROM pg_attribute a
@@ -2590,10 +2624,24 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	type text := leadscore._key_type(model);
+	type		text := leadscore._key_type(model);
+	view		regclass := to_regclass(format('leadscore.%I', model || '_scored'));
+	grants		aclitem[] := (SELECT c.relacl FROM pg_class c WHERE c.oid = view);
+	dependents	text;
+	g			record;
 BEGIN
 	IF type IS NOT DISTINCT FROM leadscore._state_key_type(model) THEN
 		RETURN false;
+	END IF;
+	SELECT string_agg(DISTINCT r.ev_class::regclass::text, ', ') INTO dependents
+	FROM pg_depend d JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+	WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = view AND r.ev_class <> view;
+	IF dependents IS NOT NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'dependent_objects_still_exist',
+			MESSAGE = format('keys of scoring model "%s" cannot become %s', model, type),
+			DETAIL = format('Other views read leadscore.%I: %s.', model || '_scored', dependents),
+			HINT = format('Drop them, call leadscore.repair(%L), and create them again.', model);
 	END IF;
 	EXECUTE format('DROP VIEW IF EXISTS leadscore.%I', model || '_scored');
 	EXECUTE format('DROP POLICY IF EXISTS lead_visible ON leadscore.%I', model || '_state');
@@ -2601,6 +2649,12 @@ BEGIN
 				   model || '_state', type, split_part(type, ' COLLATE ', 1));
 	EXECUTE format('CREATE POLICY lead_visible ON leadscore.%I FOR SELECT USING (leadscore.lead_visible(%L, lead_key))', model || '_state', model);
 	PERFORM leadscore._create_scored_view(model);
+	FOR g IN SELECT e.privilege_type, e.is_grantable, CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(e.grantee)) END AS grantee
+			 FROM aclexplode(grants) e
+			 WHERE e.grantee <> (SELECT c.relowner FROM pg_class c WHERE c.oid = format('leadscore.%I', model || '_scored')::regclass) LOOP
+		EXECUTE format('GRANT %s ON leadscore.%I TO %s%s', g.privilege_type, model || '_scored', g.grantee,
+					   CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+	END LOOP;
 	RETURN true;
 END
 $$;
@@ -2668,7 +2722,9 @@ BEGIN
 	DELETE FROM leadscore.problem WHERE problem.model = a.model AND rule IS NULL AND lead_key IS NULL;
 	PERFORM leadscore.check_rules(a.model);
 	PERFORM leadscore._require_attachable(a.model, '{}');
-	EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', a.target);
+	IF (SELECT c.relkind <> 'f' FROM pg_class c WHERE c.oid = a.target) THEN
+		EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', a.target);
+	END IF;
 
 	-- state table and view
 	IF to_regclass(state) IS NULL THEN

@@ -114,6 +114,42 @@ require_attachment_owner(const char *model, Snapshot snapshot)
 }
 
 /*
+ * Keep the row of a model as it is until the end of the transaction: whoever
+ * may write rules must not turn it to somebody else's relations between our
+ * look at their owners and the commit of the attachment.
+ */
+static void
+lock_model_row(const char *model)
+{
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(model);
+	Impersonation impersonation;
+
+	impersonate(&impersonation, relation_owner(leadscore_relation("model")),
+				"pg_catalog, pg_temp");
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT FROM leadscore.model m WHERE m.name = $1 "
+							  "AND NOT EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name) "
+							  "FOR UPDATE",
+							  1, &type, &value, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not lock scoring model \"%s\"", model);
+	SPI_finish();
+	impersonate_end(&impersonation);
+}
+
+/*
+ * Whoever acts with the owner's rights must not run foreign code with them.
+ */
+static void
+require_own_triggers(void)
+{
+	SPI_connect();
+	if (SPI_execute("SELECT leadscore._require_own_triggers()", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look at the triggers of leadscore's tables");
+	SPI_finish();
+}
+
+/*
  * The relations that a model reads must be the caller's.
  */
 static void
@@ -174,6 +210,7 @@ leadscore_act_as_owner(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the scoring model must not be NULL")));
 	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	lock_model_row(model);
 	require_model_owner(model);
 
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(self));
@@ -202,6 +239,7 @@ leadscore_act_as_owner(PG_FUNCTION_ARGS)
 	SetUserIdAndSecContext(proc->proowner,
 						   save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	ReleaseSysCache(tuple);
+	require_own_triggers();
 	result = FunctionCallInvoke(twin_fcinfo);
 	SetUserIdAndSecContext(save_userid, save_sec_context);
 
@@ -237,12 +275,17 @@ leadscore_watch(PG_FUNCTION_ARGS)
 	values[3] = CStringGetTextDatum(path);
 	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	require_model_owner(model);
+	if (!OidIsValid(relation_owner(PG_GETARG_OID(1))))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", PG_GETARG_OID(1))));
 	require_owner(model, PG_GETARG_OID(1));
 	watch_check(PG_GETARG_OID(1), text_to_cstring(PG_GETARG_TEXT_PP(2)), path);
 
 	GetUserIdAndSecContext(&save_userid, &save_sec_context);
 	SetUserIdAndSecContext(relation_owner(leadscore_relation("watched")),
 						   save_sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	require_own_triggers();
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT leadscore._watch($1, $2, $3, $4)", 4,
 							  types, values, NULL, false, 0) != SPI_OK_SELECT)

@@ -10,9 +10,9 @@
  * They fire ALWAYS, on behalf of whoever writes.  All triggers of a statement
  * use one set of rules, the newest at its first row.
  *
- * Rows are taken in the order in which they were written.  One that has been
- * replaced since, by another trigger on the same table, is passed over: the
- * newer one has its own event.
+ * Rows are taken in the order in which they were written.  For one that has
+ * been replaced since, by another trigger on the same table, its newest version
+ * is scored: what replaced it may have changed nothing that has an event.
  *
  *-------------------------------------------------------------------------
  */
@@ -144,17 +144,6 @@ find_column(TupleDesc desc, const char *name, Oid type)
 			return !OidIsValid(type) || att->atttypid == type ? i + 1 : 0;
 	}
 	return 0;
-}
-
-/*
- * A varchar key is a text key to us.
- */
-static bool
-same_key_type(Oid column, Oid key)
-{
-	return column == key ||
-		(column == VARCHAROID && key == TEXTOID) ||
-		(column == TEXTOID && key == VARCHAROID);
 }
 
 /*
@@ -322,8 +311,6 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 	bool		key_changed = false;
 	StateRow	row;
 
-	if (is_superseded(trigger->tg_relation, slot))
-		return;
 	key = slot_getattr(slot, table->key_column, &key_isnull);
 	if (by_update)
 	{
@@ -339,15 +326,44 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 	}
 
 	/* one without a key waits until it has one */
-	if (key_isnull || (scorer->through_source && !scorer_read(scorer, key)))
+	if (key_isnull)
 	{
-		/* what the source does not show is no lead of this model */
 		if (by_update && !old_isnull)
-			scorer_remove(scorer, old_key,
-						  key_changed ? replaced_by : InvalidCommandId);
+			scorer_remove(scorer, old_key, replaced_by);
 		return;
 	}
-	if (!scorer->through_source)
+	if (scorer_is_busy(scorer, key))
+		return;
+
+	/*
+	 * Read through look-ups, or while another command has written to the row
+	 * already, a lead is what it is when its state is locked.  What that
+	 * command changed need not have been anything that is read, so that this
+	 * may be the only event that comes by here.
+	 */
+	if ((scorer->through_source ||
+		 is_superseded(trigger->tg_relation, slot)) && !key_changed)
+	{
+		(void) scorer_rescore(scorer, key, false, NULL);
+		return;
+	}
+	if (scorer->through_source || is_superseded(trigger->tg_relation, slot))
+	{
+		switch (scorer_read(scorer, key))
+		{
+			case READ_FOUND:
+				break;
+			case READ_NONE:
+				if (!old_isnull)
+					scorer_remove(scorer, old_key, replaced_by);
+				return;
+			case READ_FAILED:
+				if (!old_isnull)
+					scorer_flag_problem(scorer, old_key);
+				return;
+		}
+	}
+	else
 		fill_slot(table, slot);
 	scorer_evaluate(scorer, key, false, &row);
 	scorer_store(scorer, key, key_changed && !old_isnull ? &old_key : NULL, &row,
@@ -367,19 +383,39 @@ lead_deleted(CapturedTable *table, TriggerData *trigger)
 										trigger->tg_trigtuple));
 }
 
+static void
+truncated_row(TupleTableSlot *row, void *arg)
+{
+	slot_getallattrs(row);
+	if (!row->tts_isnull[0])
+		scorer_remove((Scorer *) arg, row->tts_values[0], InvalidCommandId);
+}
+
 /*
- * All rows of a table of leads, or of one partition of it, are about to go.
+ * All rows of a table of leads, or of a part of it, are about to go.
  */
 static void
 leads_truncated(CapturedTable *table, TriggerData *trigger)
 {
 	Scorer	   *scorer = table->scorer;
-	Oid			relid = RelationGetRelid(trigger->tg_relation);
+	Relation	rel = trigger->tg_relation;
+	Snapshot	snapshot;
 
-	scorer_remove_all(scorer, relid == scorer->target ? NULL :
-					  psprintf("SELECT t.%s FROM %s t",
-							   quote_identifier(scorer->key_column),
-							   qualified_relation_name(relid)));
+	if (RelationGetRelid(rel) == scorer->target && scorer->unique_key)
+	{
+		scorer_remove_all(scorer);
+		return;
+	}
+
+	/* tables that inherit from this one may keep their rows */
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	relation_read_many(RelationGetRelid(rel),
+					   psprintf("SELECT t.%s FROM %s%s t",
+								quote_identifier(scorer->key_column),
+								rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+								qualified_relation_name(RelationGetRelid(rel))),
+					   0, NULL, NULL, NULL, snapshot, truncated_row, scorer);
+	UnregisterSnapshot(snapshot);
 }
 
 /*
@@ -458,10 +494,21 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 		return PointerGetDatum(tuple);
 
 	key = slot_getattr(slot, table->key_column, &key_isnull);
+	if (table->scorer->rulebook->busy)
+		return PointerGetDatum(tuple);
 	fill_slot(table, slot);
 	scorer_evaluate(table->scorer, key, true, &row);
-	if (table->write_back[WRITE_BACK_STAGE] != 0 && by_update && !key_isnull)
-		scorer_current_stage(table->scorer, key, &row);
+	if (table->write_back[WRITE_BACK_STAGE] != 0)
+	{
+		/* a row that moves to another partition is inserted there first */
+		bool		isnull = key_isnull;
+		Datum		stage_key = key;
+
+		if (by_update)
+			stage_key = slot_getattr(trigger->tg_trigslot, table->key_column, &isnull);
+		if (!isnull)
+			scorer_current_stage(table->scorer, stage_key, &row);
+	}
 
 	for (int i = 0; i < NUM_WRITE_BACKS; i++)
 	{

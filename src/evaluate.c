@@ -431,7 +431,7 @@ run_guarded(Rulebook *rulebook, GuardedWork work, void *arg,
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner caller_owner = CurrentResourceOwner;
-	int32		outer_rule = rulebook->busy ? rulebook->at_rule : -1;
+	volatile int32 outer_rule = rulebook->busy ? rulebook->at_rule : -1;
 	volatile bool succeeded = true;
 
 	if (subtransaction && IsInParallelMode())

@@ -31,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -60,6 +61,46 @@ release_visible_state(void *arg)
 }
 
 /*
+ * Look a lead up in its table, as the current user.
+ */
+static bool
+probe_lead(const Scorer *scorer, SPIPlanPtr *plan, Oid key_type, Datum key)
+{
+	bool		visible;
+
+	SPI_connect();
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	made;
+
+		made = SPI_prepare(psprintf("SELECT FROM %s t WHERE t.%s OPERATOR(pg_catalog.=) $1",
+									qualified_relation_name(scorer->target),
+									quote_identifier(scorer->key_column)),
+						   1, &key_type);
+		if (made == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(made);
+		*plan = made;
+	}
+	if (SPI_execute_plan(*plan, &key, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up a lead of scoring model \"%s\"", scorer->model);
+	visible = SPI_processed > 0;
+	SPI_finish();
+
+	return visible;
+}
+
+/*
+ * Does row security of the leads' table apply to the current user?
+ */
+static bool
+row_security_applies(const Scorer *scorer)
+{
+	return OidIsValid(relation_owner(scorer->target)) &&
+		check_enable_rls(scorer->target, InvalidOid, true) == RLS_ENABLED;
+}
+
+/*
  * leadscore.lead_visible(model text, lead_key anyelement)
  *		Does the CRM's row security let the current user see this lead?
  *
@@ -75,7 +116,6 @@ leadscore_lead_visible(PG_FUNCTION_ARGS)
 	VisibleState *state = (VisibleState *) fcinfo->flinfo->fn_extra;
 	text	   *model = PG_GETARG_TEXT_PP(0);
 	Datum		key = PG_GETARG_DATUM(1);
-	bool		visible;
 
 	if (state == NULL)
 	{
@@ -95,8 +135,7 @@ leadscore_lead_visible(PG_FUNCTION_ARGS)
 		state->model = text_to_cstring(model);
 		state->reader = GetUserId();
 		state->scorer = scorer_attachment(state->model);
-		state->row_security = state->scorer != NULL &&
-			check_enable_rls(state->scorer->target, InvalidOid, true) == RLS_ENABLED;
+		state->row_security = state->scorer != NULL && row_security_applies(state->scorer);
 		MemoryContextSwitchTo(caller);
 	}
 	if (state->scorer == NULL)
@@ -104,35 +143,80 @@ leadscore_lead_visible(PG_FUNCTION_ARGS)
 	if (!state->row_security)
 		PG_RETURN_BOOL(true);
 
-	SPI_connect();
-	if (state->plan == NULL)
+	PG_RETURN_BOOL(probe_lead(state->scorer, &state->plan,
+							  get_fn_expr_argtype(fcinfo->flinfo, 1), key));
+}
+
+/*
+ * Evaluate a lead as of now; false if there is nothing to show.
+ */
+static bool
+evaluate_live(Scorer *scorer, Oid key_type, Datum key, Evaluation *result)
+{
+	Rulebook   *rulebook = scorer->rulebook;
+	TimestampTz at = GetCurrentStatementStartTimestamp();
+	RuleFailure *failures;
+
+	if (source_read(rulebook, scorer->key_column, key_type, key,
+					GetActiveSnapshot()) == 0)
+		return false;
+	/* user code can only be kept in check by a subtransaction */
+	if (rulebook->runs_queries && IsInParallelMode())
+		evaluate(rulebook, &at, result, NULL);
+	else
+		(void) evaluate_leniently(rulebook, &at, result, &failures);
+	return true;
+}
+
+/*
+ * The same, without an error for the reader of a whole view if it cannot be
+ * done for one lead.
+ */
+static bool
+evaluate_live_safely(Scorer *scorer, Oid key_type, Datum key, Evaluation *result)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool found = false;
+
+	/* parallel queries cannot catch errors */
+	if (IsInParallelMode())
+		return evaluate_live(scorer, key_type, key, result);
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
 	{
-		Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 1);
-		SPIPlanPtr	plan;
-
-		plan = SPI_prepare(psprintf("SELECT FROM %s t WHERE t.%s OPERATOR(pg_catalog.=) $1",
-									qualified_relation_name(state->scorer->target),
-									quote_identifier(state->scorer->key_column)),
-						   1, &type);
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-		state->plan = plan;
+		found = evaluate_live(scorer, key_type, key, result);
+		ReleaseCurrentSubTransaction();
 	}
-	if (SPI_execute_plan(state->plan, &key, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look up a lead of scoring model \"%s\"", state->model);
-	visible = SPI_processed > 0;
-	SPI_finish();
+	PG_CATCH();
+	{
+		ErrorData  *error;
 
-	PG_RETURN_BOOL(visible);
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (!error_is_recoverable(error->sqlerrcode))
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	return found;
 }
 
 /*
  * leadscore._live(model text, lead_key anyelement)
  *		Evaluation of a lead as of the start of the statement, read as the
  *		source's owner; for readers of the state table.  NULL if the source
- *		does not show the lead.  Errors: 42501 no SELECT privilege on the state
- *		table.
+ *		does not show the lead or cannot be read, or if the reader may not see
+ *		it.  Errors: 42501 no SELECT privilege on the state table, 42804 the key
+ *		is of another type.
  */
 PG_FUNCTION_INFO_V1(leadscore_live);
 Datum
@@ -141,12 +225,11 @@ leadscore_live(PG_FUNCTION_ARGS)
 	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Datum		key = PG_GETARG_DATUM(1);
 	Oid			key_type = get_fn_expr_argtype(fcinfo->flinfo, 1);
-	TimestampTz at = GetCurrentStatementStartTimestamp();
+	SPIPlanPtr	plan = NULL;
+	bool		visible = true;
 	Oid			states;
 	Scorer	   *scorer;
-	Rulebook   *rulebook;
 	Evaluation	result;
-	RuleFailure *failures;
 	TupleDesc	desc;
 	Datum		values[6];
 	bool		nulls[6] = {false};
@@ -157,33 +240,35 @@ leadscore_live(PG_FUNCTION_ARGS)
 
 	states = get_relname_relid(psprintf("%s_state", model),
 							   get_namespace_oid(LEADSCORE_SCHEMA, false));
-	if (OidIsValid(states) &&
-		pg_class_aclcheck(states, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+	if (!OidIsValid(states))
+		PG_RETURN_NULL();
+	if (pg_class_aclcheck(states, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(states));
-	scorer = OidIsValid(states) ? scorer_attachment(model) : NULL;
-	rulebook = scorer == NULL ? NULL :
-		rulebook_acquire(model, GetActiveSnapshot(), true);
-	if (rulebook == NULL)
+
+	/* another type could bring casts along, to be run as the owner */
+	if (key_type != get_atttype(states, get_attnum(states, "lead_key")))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("key of a lead of scoring model \"%s\" has another type than %s",
+						model, format_type_be(key_type))));
+
+	scorer = scorer_attachment(model);
+	if (scorer == NULL || !scorer_load_rules(scorer, GetActiveSnapshot()))
+		PG_RETURN_NULL();
+	if (row_security_applies(scorer))
+	{
+		visible = probe_lead(scorer, &plan, key_type, key);
+		SPI_freeplan(plan);
+	}
+	if (!visible || !evaluate_live_safely(scorer, key_type, key, &result))
 		PG_RETURN_NULL();
 
-	if (source_read(rulebook, scorer->key_column, key_type, key,
-					GetActiveSnapshot()) == 0)
-	{
-		rulebook_release(rulebook);
-		PG_RETURN_NULL();
-	}
-	/* user code can only be kept in check by a subtransaction */
-	if (rulebook->runs_queries && IsInParallelMode())
-		evaluate(rulebook, &at, &result, NULL);
-	else
-		(void) evaluate_leniently(rulebook, &at, &result, &failures);
-	values[0] = Int32GetDatum(evaluation_score_clamped(rulebook, &result));
-	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(rulebook, &result)));
-	values[2] = PointerGetDatum(evaluation_grade(rulebook, &result));
+	values[0] = Int32GetDatum(evaluation_score_clamped(scorer->rulebook, &result));
+	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(scorer->rulebook, &result)));
+	values[2] = PointerGetDatum(evaluation_grade(scorer->rulebook, &result));
 	values[3] = Float8GetDatum(result.axis[AXIS_FIT]);
 	values[4] = Float8GetDatum(result.axis[AXIS_ENGAGEMENT]);
 	values[5] = BoolGetDatum(result.disqualified);
-	rulebook_release(rulebook);
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

@@ -167,7 +167,7 @@ leadscore_backfill(PG_FUNCTION_ARGS)
 		filling.slots[i] = MakeSingleTupleTableSlot(scorer->states->desc,
 													&TTSOpsVirtual);
 	filling.bulk = GetBulkInsertState();
-	source_read_many(scorer->rulebook,
+	relation_read_many(scorer->rulebook->source,
 					 psprintf("SELECT s.%s%s FROM %s s",
 							  quote_identifier(scorer->key_column),
 							  source_column_list(scorer->rulebook),
@@ -271,8 +271,12 @@ add_differing(Walk *walk, Datum key)
 static void
 next_state(Walk *walk)
 {
+	/* an index scan allocates as it goes */
+	MemoryContext caller = MemoryContextSwitchTo(walk->context);
+
 	walk->have_state = state_scan_next(walk->scorer->states, walk->scan,
 									   &walk->state);
+	MemoryContextSwitchTo(caller);
 }
 
 /*
@@ -359,7 +363,7 @@ walk_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
 	state_table_open(states);
 	walk->scan = state_scan_begin(states, snapshot, after);
 	next_state(walk);
-	source_read_many(scorer->rulebook, batch_query(scorer, after == NULL),
+	relation_read_many(scorer->rulebook->source, batch_query(scorer, after == NULL),
 					 2, types, values, nulls, snapshot, walk_row, walk);
 	walk->finished = walk->seen < limit;
 	/* behind the last lead there may be states of leads that are gone */

@@ -62,6 +62,8 @@ static dlist_head all_rulebooks = DLIST_STATIC_INIT(all_rulebooks);
 static List *warned_rules = NIL;	/* of int64 *, in CacheMemoryContext */
 static List *warned_channels = NIL; /* of names of models, likewise */
 static uint64 function_changes = 0; /* counts invalidations of functions */
+static Oid	signal_relid = InvalidOid;	/* see rulebook_signals */
+static uint64 signals_seen = 0;
 
 static Rulebook *rulebook_load(const char *model, Snapshot snapshot,
 							   HeapTuple model_tuple, TupleDesc model_desc,
@@ -148,6 +150,9 @@ static void
 relcache_callback(Datum arg, Oid relid)
 {
 	dlist_iter	iter;
+
+	if (relid == InvalidOid || relid == signal_relid)
+		signals_seen++;
 
 	dlist_foreach(iter, &all_rulebooks)
 	{
@@ -335,6 +340,25 @@ rulebook_acquire(const char *model, Snapshot snapshot, bool missing_ok)
 
 	rulebook->references++;
 	return rulebook;
+}
+
+
+/*
+ * rulebook_signals
+ *		How often another session has invalidated one of our own relations
+ *		since this one began.
+ *
+ * A backend has few slots for callbacks, and the one that there is is here.
+ */
+uint64
+rulebook_signals(Oid relid)
+{
+	Assert(signal_relid == InvalidOid || signal_relid == relid);
+	if (rulebook_cache == NULL)
+		init_cache();
+	signal_relid = relid;
+	AcceptInvalidationMessages();
+	return signals_seen;
 }
 
 

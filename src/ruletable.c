@@ -24,6 +24,8 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
@@ -42,6 +44,7 @@
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "condition.h"
 #include "rulebook.h"
@@ -704,7 +707,7 @@ leadscore_after_ddl(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *event = (EventTriggerData *) fcinfo->context;
 	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		values[2];
+	Oid			function;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
@@ -717,13 +720,15 @@ leadscore_after_ddl(PG_FUNCTION_ARGS)
 		!OidIsValid(get_namespace_oid(LEADSCORE_SCHEMA, true)))
 		PG_RETURN_VOID();
 
-	values[0] = CStringGetTextDatum(event->event);
-	values[1] = CStringGetTextDatum(GetCommandTagName(event->tag));
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT leadscore._check_after_ddl($1, $2)",
-							  2, types, values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not check rules after a change of the schema");
-	SPI_finish();
+	/* by its number: the role that alters a table may not even see our schema */
+	function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+							   CStringGetDatum("_check_after_ddl"),
+							   PointerGetDatum(buildoidvector(types, 2)),
+							   ObjectIdGetDatum(get_namespace_oid(LEADSCORE_SCHEMA, false)));
+	if (OidIsValid(function))
+		OidFunctionCall2Coll(function, DEFAULT_COLLATION_OID,
+							 CStringGetTextDatum(event->event),
+							 CStringGetTextDatum(GetCommandTagName(event->tag)));
 
 	PG_RETURN_VOID();
 }

@@ -27,6 +27,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -39,6 +40,7 @@
 
 #include "lead_stage.h"
 #include "scorer.h"
+#include "settle.h"
 #include "source.h"
 
 /* No rule in particular. */
@@ -89,9 +91,9 @@ error_is_recoverable(int sqlerrcode)
 }
 
 /*
- * Tell the session of a problem, once per rule.
+ * Tell the session of a problem, once per rule; was this the once?
  */
-static void
+static bool
 warn_once(const char *model, int64 rule, int sqlerrcode, const char *message)
 {
 	MemoryContext caller;
@@ -102,7 +104,7 @@ warn_once(const char *model, int64 rule, int sqlerrcode, const char *message)
 	{
 		entry = (Warned *) lfirst(lc);
 		if (entry->rule == rule && strcmp(entry->model, model) == 0)
-			return;
+			return false;
 	}
 	caller = MemoryContextSwitchTo(CacheMemoryContext);
 	entry = palloc(sizeof(Warned));
@@ -114,7 +116,7 @@ warn_once(const char *model, int64 rule, int sqlerrcode, const char *message)
 	if (rule == NO_RULE)
 		ereport(WARNING,
 				(errcode(sqlerrcode),
-				 errmsg("scoring model \"%s\" could not score a lead: %s",
+				 errmsg("problem with a lead of scoring model \"%s\": %s",
 						model, message),
 				 errhint("The table leadscore.problem keeps a record of it.")));
 	else
@@ -123,11 +125,15 @@ warn_once(const char *model, int64 rule, int sqlerrcode, const char *message)
 				 errmsg("rule %lld of scoring model \"%s\" failed: %s",
 						(long long) rule, model, message),
 				 errhint("It counts as no match; the table leadscore.problem keeps a record of it.")));
+	return true;
 }
 
 /*
- * Run a statement as the owner of leadscore's tables, in a subtransaction:
+ * Run a statement on leadscore.problem as its owner, in a subtransaction:
  * should it fail, only a record of a problem is lost.
+ *
+ * It sees the newest rows, lest a REPEATABLE READ transaction stumbles over
+ * one that was written since it began.
  */
 static void
 run_on_problems(const char *statement, int nargs, Oid *types, Datum *values,
@@ -143,10 +149,21 @@ run_on_problems(const char *statement, int nargs, Oid *types, Datum *values,
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
+		SPIPlanPtr	plan;
+		Snapshot	snapshot;
+
 		SPI_connect();
-		if (SPI_execute_with_args(statement, nargs, types, values, nulls,
-								  false, 0) < 0)
+		/* on its own: a trigger could fire before a statement looks at a row */
+		if (SPI_execute("SELECT leadscore._require_own_triggers()", true, 0) < 0)
+			elog(ERROR, "could not look at the triggers of leadscore.problem");
+		plan = SPI_prepare(statement, nargs, types);
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		if (SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
+								 false, true, 0) < 0)
 			elog(ERROR, "could not write to leadscore.problem");
+		UnregisterSnapshot(snapshot);
 		SPI_finish();
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
@@ -162,12 +179,17 @@ run_on_problems(const char *statement, int nargs, Oid *types, Datum *values,
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;
-		if (!error_is_recoverable(error->sqlerrcode))
-			ReThrowError(error);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("could not note a problem of a scoring model: %s",
-						error->message)));
+		/* somebody else was at it: what he wrote will do */
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+			ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE))
+		{
+			if (!error_is_recoverable(error->sqlerrcode))
+				ReThrowError(error);
+			ereport(WARNING,
+					(errcode(error->sqlerrcode),
+					 errmsg("could not note a problem of a scoring model: %s",
+							error->message)));
+		}
 	}
 	PG_END_TRY();
 	impersonate_end(&impersonation);
@@ -177,7 +199,8 @@ run_on_problems(const char *statement, int nargs, Oid *types, Datum *values,
  * note_problem
  *		Record a problem in leadscore.problem, and warn once per session.
  *
- * 'rule' is -1 for the model as a whole, 'lead_key' NULL for every lead.
+ * 'rule' is -1 for the model as a whole, 'lead_key' NULL for every lead; what
+ * concerns every lead is recorded once.
  */
 void
 note_problem(const char *model, int64 rule, const char *lead_key,
@@ -186,6 +209,7 @@ note_problem(const char *model, int64 rule, const char *lead_key,
 	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[5];
 	char		nulls[] = "     ";
+	bool		is_news = warn_once(model, rule, sqlerrcode, message);
 
 	values[0] = CStringGetTextDatum(model);
 	values[1] = Int64GetDatum(rule);
@@ -196,10 +220,23 @@ note_problem(const char *model, int64 rule, const char *lead_key,
 		nulls[1] = 'n';
 	if (lead_key == NULL)
 		nulls[2] = 'n';
-	run_on_problems("SELECT leadscore._require_own_triggers(), "
-					"leadscore.note_problem($1, $2, $3, $4, $5)",
-					5, types, values, nulls);
-	warn_once(model, rule, sqlerrcode, message);
+
+	if (lead_key != NULL)
+		run_on_problems("INSERT INTO leadscore.problem AS p (model, rule, lead_key, sqlstate, message) "
+						"VALUES ($1, $2, $3, $4, $5) "
+						"ON CONFLICT ON CONSTRAINT problem_key DO UPDATE "
+						"SET sqlstate = excluded.sqlstate, message = excluded.message, "
+						"last_seen = excluded.last_seen, count = p.count + 1",
+						5, types, values, nulls);
+	else if (is_news)
+		/* every lead comes by here: they must not wait for each other's row */
+		run_on_problems("INSERT INTO leadscore.problem (model, rule, lead_key, sqlstate, message) "
+						"SELECT $1, $2, $3, $4, $5 "
+						"WHERE NOT EXISTS (SELECT FROM leadscore.problem p WHERE p.model = $1 "
+						"AND p.rule IS NOT DISTINCT FROM $2 AND p.lead_key IS NULL) "
+						"AND pg_try_advisory_xact_lock('leadscore.problem'::regclass::oid::integer, hashtext($1)) "
+						"ON CONFLICT ON CONSTRAINT problem_key DO NOTHING",
+						5, types, values, nulls);
 }
 
 /*
@@ -221,8 +258,7 @@ clear_problems(const char *model, const char *lead_key, int nrules,
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	run_on_problems("DELETE FROM leadscore.problem p "
 					"WHERE p.model = $1 AND p.lead_key = $2 "
-					"AND coalesce(p.rule, -1) <> ALL ($3) "
-					"AND leadscore._require_own_triggers() IS NOT NULL",
+					"AND coalesce(p.rule, -1) <> ALL ($3)",
 					3, types, values, NULL);
 }
 
@@ -256,6 +292,18 @@ temperature_label(Temperature temperature)
 	static const char *const labels[] = {"cold", "warm", "hot"};
 
 	return labels[temperature];
+}
+
+/*
+ * same_key_type
+ *		Can the values of a key be taken for those of another type?
+ */
+bool
+same_key_type(Oid column, Oid key)
+{
+	return column == key ||
+		(column == VARCHAROID && key == TEXTOID) ||
+		(column == TEXTOID && key == VARCHAROID);
 }
 
 static void
@@ -327,6 +375,22 @@ scorer_attachment(const char *model)
 }
 
 /*
+ * scorer_load_rules
+ *		Give a scorer the rules that a snapshot sees, to be released with the
+ *		current memory context; false if there are none.
+ */
+bool
+scorer_load_rules(Scorer *scorer, Snapshot snapshot)
+{
+	scorer->release.func = release_scorer;
+	scorer->release.arg = scorer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scorer->release);
+	scorer->rulebook = rulebook_acquire(scorer->model, snapshot, true);
+
+	return scorer->rulebook != NULL;
+}
+
+/*
  * Columns that are computed when they are read are not in the row that a
  * trigger sees.
  */
@@ -340,6 +404,47 @@ reads_virtual_columns(const Rulebook *rulebook)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Has the source a key of the type that the states have?
+ */
+static bool
+source_key_fits(const Scorer *scorer)
+{
+	TupleDesc	desc = scorer->rulebook->tupdesc;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped &&
+			strcmp(NameStr(att->attname), scorer->key_column) == 0)
+			return same_key_type(att->atttypid, scorer->key_type);
+	}
+	return false;
+}
+
+/*
+ * Does the model watch look-ups?
+ */
+static bool
+watches_anything(const char *model, Snapshot snapshot)
+{
+	Relation	rel = table_open(leadscore_relation("watched"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, leadscore_relation("watched_pkey"), true,
+							  snapshot, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	return found;
 }
 
 /*
@@ -371,10 +476,6 @@ scorer_create(const char *model)
 	scorer->model = pstrdup(model);
 	for (int i = 0; i < NUM_TEMPERATURES; i++)
 		scorer->temperatures[i] = CStringGetTextDatum(temperature_label((Temperature) i));
-	scorer->release.func = release_scorer;
-	scorer->release.arg = scorer;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scorer->release);
-
 	states = get_relname_relid(psprintf("%s_state", model),
 							   get_namespace_oid(LEADSCORE_SCHEMA, false));
 	if (!load_attachment(scorer, snapshot))
@@ -386,13 +487,24 @@ scorer_create(const char *model)
 	{
 		scorer->key_type = TupleDescAttr(scorer->states->desc,
 										 scorer->states->columns[STATE_LEAD_KEY] - 1)->atttypid;
-		scorer->rulebook = rulebook_acquire(model, snapshot, true);
-		if (scorer->rulebook == NULL)
+		if (!scorer_load_rules(scorer, snapshot))
 			missing = "the model or its source is gone";
+		else if (!ConditionalLockRelationOid(scorer->rulebook->source, AccessShareLock))
+		{
+			/* wait for it, and see what has become of it */
+			LockRelationOid(scorer->rulebook->source, AccessShareLock);
+			if (!OidIsValid(relation_owner(scorer->rulebook->source)))
+				missing = "its source is gone";
+		}
+		if (missing == NULL && !source_key_fits(scorer))
+			missing = "the key of its leads is gone or of another type";
+		if (missing != NULL)
+			release_scorer(scorer);
 		else
 		{
 			scorer->unique_key = is_plain_table(scorer->target);
 			scorer->through_source |= reads_virtual_columns(scorer->rulebook);
+			scorer->is_watching = scorer->through_source && watches_anything(model, snapshot);
 		}
 	}
 	UnregisterSnapshot(snapshot);
@@ -411,17 +523,18 @@ scorer_create(const char *model)
 
 /*
  * scorer_read
- *		Get a lead's row of the source into the rulebook's slot.  False if the
- *		source has none, so that it is no lead of this model; false also if it
- *		cannot be read, and then the lead has a problem.
+ *		Get a lead's row of the source into the rulebook's slot.
  */
-bool
+ReadResult
 scorer_read(Scorer *scorer, Datum key)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 	volatile int nrows = 0;
+
+	if (scorer->is_watching)
+		settle_lead(scorer->model, scorer->key_type, key);
 
 	/* a view can do anything, so that nothing less would do */
 	BeginInternalSubTransaction(NULL);
@@ -449,13 +562,10 @@ scorer_read(Scorer *scorer, Datum key)
 			ReThrowError(error);
 		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
 					 error->sqlerrcode, error->message);
-		return false;
+		return READ_FAILED;
 	}
-	if (nrows > 1)
-		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
-					 ERRCODE_CARDINALITY_VIOLATION,
-					 "the source has several rows for this lead");
-	return nrows > 0;
+	scorer->several_rows = nrows > 1;
+	return nrows > 0 ? READ_FOUND : READ_NONE;
 }
 
 static void
@@ -540,16 +650,22 @@ scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
 			set_value(row, STATE_NEXT_CHANGE_AT, TimestampTzGetDatum(next));
 	}
 
-	has_problem = nfailures > 0;
+	has_problem = nfailures > 0 || scorer->several_rows;
 	channel_failed = !rulebook_channel(rulebook, &at, &channel, &failure);
 	has_problem |= channel_failed;
 	if (!channel_failed && channel != NULL)
 		set_value(row, STATE_CHANNEL, CStringGetTextDatum(channel));
 	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(has_problem));
 
+	if (scorer->several_rows && !channel_failed)
+	{
+		failure.sqlerrcode = ERRCODE_CARDINALITY_VIOLATION;
+		failure.message = "the source has several rows for this lead; one of them was taken";
+	}
 	if (has_problem && !quietly)
 		note_failures(scorer, key, nfailures, failures,
-					  channel_failed ? &failure : NULL);
+					  channel_failed || scorer->several_rows ? &failure : NULL);
+	scorer->several_rows = false;
 }
 
 /*
@@ -662,7 +778,8 @@ carry_over(const StateRow *old, StateRow *row)
 		row->isnull[carried[i]] = old->isnull[carried[i]];
 	}
 	if (!old->isnull[STATE_CHANNEL])
-		set_value(row, STATE_CHANNEL, old->values[STATE_CHANNEL]);
+		set_value(row, STATE_CHANNEL,
+				  PointerGetDatum(PG_DETOAST_DATUM_COPY(old->values[STATE_CHANNEL])));
 }
 
 /*
@@ -690,8 +807,85 @@ scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 bool
 scorer_would_change(Scorer *scorer, const StateRow *old, StateRow *row)
 {
-	carry_over(old, row);
+	row->values[STATE_STAGE] = old->values[STATE_STAGE];
+	row->values[STATE_STAGE_SINCE] = old->values[STATE_STAGE_SINCE];
+	if (!old->isnull[STATE_CHANNEL])
+		set_value(row, STATE_CHANNEL, old->values[STATE_CHANNEL]);
 	return scorer_has_news(scorer, old, row);
+}
+
+/*
+ * scorer_flag_problem
+ *		Mark the state of a lead that could not be read.
+ */
+void
+scorer_flag_problem(Scorer *scorer, Datum key)
+{
+	StateTable *states = scorer->states;
+	StateRow	old;
+
+	state_table_open(states);
+	while (state_find(states, key, false, NULL, &old) &&
+		   !DatumGetBool(old.values[STATE_HAS_PROBLEM]))
+	{
+		StateRow	row = old;
+
+		set_value(&row, STATE_HAS_PROBLEM, BoolGetDatum(true));
+		if (state_update(states, &old, &row))
+			break;
+	}
+	state_table_close(states);
+}
+
+/*
+ * scorer_is_busy
+ *		Is a rule of this model being evaluated just now?  Then a function
+ *		that it calls has written a lead, which cannot be scored.
+ */
+bool
+scorer_is_busy(Scorer *scorer, Datum key)
+{
+	if (!scorer->rulebook->busy)
+		return false;
+	note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
+				 ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				 "a rule calls a function that writes leads");
+	return true;
+}
+
+/*
+ * Take the state of a lead that has changed its key away from the old one, and
+ * carry over what stays with the lead.  Had it a problem?
+ *
+ * What is carried over is what was there before the command 'replaced_by',
+ * which may have given the old key to another lead already.
+ */
+static bool
+move_away(Scorer *scorer, Datum old_key, CommandId replaced_by, StateRow *row)
+{
+	StateTable *states = scorer->states;
+	StateRow	old;
+	bool		had_problem = false;
+
+	if (state_find_before(states, old_key, replaced_by, &old))
+	{
+		carry_over(&old, row);
+		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
+	}
+	while (state_find(states, old_key, false, NULL, &old) &&
+		   !(old.is_own && old.command >= replaced_by))
+	{
+		StateRow	gone = old;
+
+		/* lest somebody who gets the old key is taken for this lead */
+		set_value(&gone, STATE_LEAD_EXISTS, BoolGetDatum(false));
+		if (!state_update(states, &old, &gone))
+			continue;
+		if (state_find(states, old_key, false, NULL, &old) &&
+			state_delete(states, &old))
+			break;
+	}
+	return had_problem;
 }
 
 /*
@@ -708,27 +902,18 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 {
 	StateTable *states = scorer->states;
 	StateRow	old;
-	bool		moved = false;
+	Datum		channel = row->values[STATE_CHANNEL];
+	bool		channel_isnull = row->isnull[STATE_CHANNEL];
+	bool		moved = old_key != NULL;
 	bool		had_problem = false;
+	bool		expected = !is_new && !moved;
 
 	state_table_open(states);
 
-	if (old_key != NULL)
+	if (moved)
 	{
-		/* one written since belongs to a lead that has got the old key */
-		while (state_find(states, *old_key, false, NULL, &old) &&
-			   !(old.is_own && old.command >= replaced_by))
-		{
-			if (!state_delete(states, &old))
-				continue;
-			carry_over(&old, row);
-			row->values[STATE_CHANNEL] = row->isnull[STATE_CHANNEL] ? (Datum) 0 :
-				PointerGetDatum(PG_DETOAST_DATUM_COPY(row->values[STATE_CHANNEL]));
-			had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
-			moved = true;
-			break;
-		}
-		is_new = moved;
+		had_problem = move_away(scorer, *old_key, replaced_by, row);
+		is_new = true;
 	}
 	else if (is_new && TransactionIdIsValid(deleting_xact) &&
 			 TransactionIdEquals(deleting_xact, GetTopTransactionIdIfAny()) &&
@@ -740,13 +925,27 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 		CHECK_FOR_INTERRUPTS();
 
 		if (is_new && state_insert(states, row, scorer->unique_key))
+		{
+			/* it may have had a problem that kept it from getting one */
+			had_problem |= expected;
 			break;
+		}
 		is_new = true;
 		if (!state_find(states, key, false, NULL, &old))
 			continue;
 		if (!moved)
+		{
+			/* the row of an attempt that failed is gone */
+			row->values[STATE_CHANNEL] = channel;
+			row->isnull[STATE_CHANNEL] = channel_isnull;
 			carry_over(&old, row);
-		if ((DatumGetInt64(old.values[STATE_RULES_VERSION]) ==
+		}
+		/*
+		 * One that has just come makes the row its own, even if that says the
+		 * same: the event of the lead that was there before may be yet to come.
+		 */
+		if ((expected &&
+			 DatumGetInt64(old.values[STATE_RULES_VERSION]) ==
 			 DatumGetInt64(row->values[STATE_RULES_VERSION]) &&
 			 !scorer_has_news(scorer, &old, row)) ||
 			state_update(states, &old, row))
@@ -811,7 +1010,7 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 	StateRow	row;
 	bool		written = false;
 	bool		had_problem = false;
-	bool		is_there;
+	ReadResult	read;
 
 	if (locked != NULL)
 		*locked = false;
@@ -837,10 +1036,16 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 		}
 
 		/* a snapshot taken only now sees what the last writer committed */
-		is_there = scorer_read(scorer, key);
-		if (!is_there && !found)
+		read = scorer_read(scorer, key);
+		if (read == READ_FAILED)
+		{
+			if (found)
+				scorer_flag_problem(scorer, key);
 			return written;
-		if (is_there)
+		}
+		if (read == READ_NONE && !found)
+			return written;
+		if (read == READ_FOUND)
 			scorer_evaluate(scorer, key, false, &row);
 
 		state_table_open(states);
@@ -849,13 +1054,14 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 			/* look again, now that nobody else can insert or remove it */
 			written |= state_insert(states, &row, false);
 			state_table_close(states);
+			had_problem = true;
 			continue;
 		}
 		if (!state_find(states, key, false, NULL, &old))
 			elog(ERROR, "lost a locked row of \"%s\"",
 				 RelationGetRelationName(states->rel));
-		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
-		if (!is_there)
+		had_problem |= DatumGetBool(old.values[STATE_HAS_PROBLEM]);
+		if (read == READ_NONE)
 		{
 			if (DatumGetBool(old.values[STATE_LEAD_EXISTS]))
 				written |= state_delete(states, &old);
@@ -878,13 +1084,13 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 
 /*
  * scorer_remove_all
- *		Remove the states of the leads whose keys a query yields, or of all.
+ *		Remove the states of all leads.
  *
  * The rows are deleted rather than truncated, so that leads which come back
  * in the same transaction find their stage again.
  */
 void
-scorer_remove_all(Scorer *scorer, const char *query)
+scorer_remove_all(Scorer *scorer)
 {
 	char	   *name = qualified_relation_name(scorer->states->relid);
 	Oid			type = TEXTOID;
@@ -895,9 +1101,7 @@ scorer_remove_all(Scorer *scorer, const char *query)
 
 	impersonate(&impersonation, scorer->states->owner, "pg_catalog, pg_temp");
 	SPI_connect();
-	plan = SPI_prepare(query == NULL ? psprintf("DELETE FROM %s", name) :
-					   psprintf("DELETE FROM %s s WHERE s.lead_key IN (%s)",
-								name, query), 0, NULL);
+	plan = SPI_prepare(psprintf("DELETE FROM %s", name), 0, NULL);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	if (plan == NULL ||
 		SPI_execute_snapshot(plan, NULL, NULL, snapshot, InvalidSnapshot,
@@ -909,10 +1113,7 @@ scorer_remove_all(Scorer *scorer, const char *query)
 	SPI_finish();
 	impersonate_end(&impersonation);
 
-	run_on_problems(psprintf("DELETE FROM leadscore.problem p "
-							 "WHERE p.model = $1 AND p.lead_key IS NOT NULL "
-							 "AND NOT EXISTS (SELECT FROM %s s WHERE s.lead_key::text = p.lead_key) "
-							 "AND leadscore._require_own_triggers() IS NOT NULL",
-							 name),
+	run_on_problems("DELETE FROM leadscore.problem p "
+					"WHERE p.model = $1 AND p.lead_key IS NOT NULL",
 					1, &type, &model, NULL);
 }

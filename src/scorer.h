@@ -37,6 +37,14 @@ typedef enum WriteBack
 } WriteBack;
 #define NUM_WRITE_BACKS 4
 
+/* What reading a lead through the source came to. */
+typedef enum ReadResult
+{
+	READ_FOUND,
+	READ_NONE,					/* no lead of this model */
+	READ_FAILED					/* nobody knows; the lead has a problem */
+} ReadResult;
+
 /* An attached model, as a statement knows it. */
 typedef struct Scorer
 {
@@ -49,13 +57,18 @@ typedef struct Scorer
 	Oid			key_type;		/* of the state's lead_key */
 	bool		unique_key;		/* the target keeps its keys unique */
 	bool		through_source; /* the source is not the target */
+	bool		is_watching;	/* some look-ups are watched */
+	bool		several_rows;	/* the source had for the lead just read */
 	Datum		temperatures[NUM_TEMPERATURES]; /* as text */
 	char	   *write_back[NUM_WRITE_BACKS];	/* column names, or NULL */
 } Scorer;
 
 extern Scorer *scorer_attachment(const char *model);
+extern bool scorer_load_rules(Scorer *scorer, Snapshot snapshot);
 extern Scorer *scorer_create(const char *model);
-extern bool scorer_read(Scorer *scorer, Datum key);
+extern ReadResult scorer_read(Scorer *scorer, Datum key);
+extern void scorer_flag_problem(Scorer *scorer, Datum key);
+extern bool scorer_is_busy(Scorer *scorer, Datum key);
 extern void scorer_evaluate(Scorer *scorer, Datum key, bool quietly,
 							StateRow *row);
 extern bool scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
@@ -65,13 +78,14 @@ extern void scorer_current_stage(Scorer *scorer, Datum key, StateRow *row);
 extern void scorer_store(Scorer *scorer, Datum key, const Datum *old_key,
 						 StateRow *row, bool is_new, CommandId replaced_by);
 extern void scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by);
-extern void scorer_remove_all(Scorer *scorer, const char *query);
+extern void scorer_remove_all(Scorer *scorer);
 extern bool scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked);
 extern bool scorer_has_news(Scorer *scorer, const StateRow *old,
 							const StateRow *row);
 extern bool scorer_would_change(Scorer *scorer, const StateRow *old,
 								StateRow *row);
 extern const char *temperature_label(Temperature temperature);
+extern bool same_key_type(Oid column, Oid key);
 extern bool error_is_recoverable(int sqlerrcode);
 extern void note_problem(const char *model, int64 rule, const char *lead_key,
 						 int sqlerrcode, const char *message);

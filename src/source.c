@@ -56,6 +56,10 @@ static HTAB *source_plans = NULL;
 void
 impersonate(Impersonation *state, Oid userid, const char *path)
 {
+	if (!OidIsValid(userid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("a relation of the scoring model does not exist any more")));
 	GetUserIdAndSecContext(&state->save_userid, &state->save_sec_context);
 	SetUserIdAndSecContext(userid, state->save_sec_context |
 						   SECURITY_LOCAL_USERID_CHANGE |
@@ -63,6 +67,17 @@ impersonate(Impersonation *state, Oid userid, const char *path)
 						   SECURITY_NOFORCE_RLS);
 	state->save_nestlevel = NewGUCNestLevel();
 	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Compiling to machine code takes longer than reading a lead, whatever a view
+ * is estimated to cost.  Undone by impersonate_end().
+ */
+static void
+jit_off(void)
+{
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
@@ -98,6 +113,10 @@ relation_owner(Oid relid)
 char *
 qualified_relation_name(Oid relid)
 {
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist any more", relid)));
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  get_rel_name(relid));
 }
@@ -188,16 +207,16 @@ receiver_nothing(DestReceiver *self)
 }
 
 /*
- * source_read_many
- *		Run a query over the source, as its owner, with the rows that a
+ * relation_read_many
+ *		Run a query over a relation, as its owner, with the rows that a
  *		snapshot sees, and hand each row to a function.
  *
  * 'values' of the 'types' are its parameters, NULL where 'nulls' says 'n'.
  */
 void
-source_read_many(Rulebook *rulebook, const char *query, int nargs, Oid *types,
-				 Datum *values, const char *nulls, Snapshot snapshot,
-				 SourceRowFunction function, void *arg)
+relation_read_many(Oid relid, const char *query, int nargs, Oid *types,
+				   Datum *values, const char *nulls, Snapshot snapshot,
+				   SourceRowFunction function, void *arg)
 {
 	Impersonation impersonation;
 	SPIExecuteOptions options;
@@ -221,8 +240,8 @@ source_read_many(Rulebook *rulebook, const char *query, int nargs, Oid *types,
 	receiver.function = function;
 	receiver.arg = arg;
 
-	impersonate(&impersonation, relation_owner(rulebook->source),
-				"pg_catalog, pg_temp");
+	impersonate(&impersonation, relation_owner(relid), "pg_catalog, pg_temp");
+	jit_off();
 	PushActiveSnapshot(snapshot);
 	SPI_connect();
 	plan = SPI_prepare(query, nargs, types);
@@ -233,8 +252,7 @@ source_read_many(Rulebook *rulebook, const char *query, int nargs, Oid *types,
 	options.read_only = true;
 	options.dest = &receiver.pub;
 	if (SPI_execute_plan_extended(plan, &options) < 0)
-		elog(ERROR, "could not read the source of scoring model \"%s\"",
-			 rulebook->model);
+		elog(ERROR, "could not read %s", qualified_relation_name(relid));
 	SPI_finish();
 	PopActiveSnapshot();
 	impersonate_end(&impersonation);
@@ -316,6 +334,7 @@ source_read(Rulebook *rulebook, const char *key_column, Oid key_type, Datum key,
 
 	impersonate(&impersonation, relation_owner(rulebook->source),
 				"pg_catalog, pg_temp");
+	jit_off();
 	SPI_connect();
 	plan = get_plan(rulebook->model, query, key_type);
 	snapshot = RegisterSnapshot(newest ? GetLatestSnapshot() : snapshot);

@@ -32,10 +32,10 @@ extern Oid	relation_owner(Oid relid);
 extern char *qualified_relation_name(Oid relid);
 extern char *source_column_list(const Rulebook *rulebook);
 extern void source_fill_slot(Rulebook *rulebook, TupleTableSlot *row);
-extern void source_read_many(Rulebook *rulebook, const char *query, int nargs,
-							 Oid *types, Datum *values, const char *nulls,
-							 Snapshot snapshot, SourceRowFunction function,
-							 void *arg);
+extern void relation_read_many(Oid relid, const char *query, int nargs,
+							   Oid *types, Datum *values, const char *nulls,
+							   Snapshot snapshot, SourceRowFunction function,
+							   void *arg);
 extern int	source_read(Rulebook *rulebook, const char *key_column,
 						Oid key_type, Datum key, Snapshot snapshot);
 

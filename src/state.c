@@ -29,24 +29,48 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
+#include "source.h"
 #include "state.h"
 
-static const char *const column_names[NUM_STATE_COLUMNS] = {
-	"lead_key", "fit", "engagement", "scored_at", "rules_version",
-	"stage_since", "next_change_at", "score", "stage", "disqualified",
-	"has_problem", "lead_exists", "temperature", "grade", "channel"
+/* Names and types; InvalidOid: one of ours, or of a key. */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			state_columns[NUM_STATE_COLUMNS] =
+{
+	{"lead_key", InvalidOid},
+	{"fit", FLOAT8OID},
+	{"engagement", FLOAT8OID},
+	{"scored_at", TIMESTAMPTZOID},
+	{"rules_version", INT8OID},
+	{"stage_since", TIMESTAMPTZOID},
+	{"next_change_at", TIMESTAMPTZOID},
+	{"score", INT4OID},
+	{"stage", InvalidOid},
+	{"disqualified", BOOLOID},
+	{"has_problem", BOOLOID},
+	{"lead_exists", BOOLOID},
+	{"temperature", TEXTOID},
+	{"grade", TEXTOID},
+	{"channel", TEXTOID}
 };
 
 
@@ -54,6 +78,44 @@ static const char *const column_names[NUM_STATE_COLUMNS] = {
  * Opening and closing
  * --------------------------------------------------------------------
  */
+
+/*
+ * Has a column the type that we write?  The owner may alter his table.
+ */
+static bool
+has_our_type(Form_pg_attribute att, StateColumn column)
+{
+	if (column == STATE_LEAD_KEY)
+		return is_key_type(att->atttypid);
+	if (column == STATE_STAGE)
+		return att->atttypid == GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+												CStringGetDatum("lead_stage"),
+												ObjectIdGetDatum(get_namespace_oid(LEADSCORE_SCHEMA, false)));
+	return att->atttypid == state_columns[column].type;
+}
+
+/*
+ * is_key_type
+ *		Can a column of this type identify leads?
+ */
+bool
+is_key_type(Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case UUIDOID:
+		case NUMERICOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			return true;
+		default:
+			return false;
+	}
+}
 
 /*
  * Is this the index that makes the lead's key unique?
@@ -67,6 +129,30 @@ is_key_index(const StateTable *table, Relation index)
 		form->indnkeyatts == 1 &&
 		form->indkey.values[0] == table->columns[STATE_LEAD_KEY] &&
 		RelationGetIndexPredicate(index) == NIL;
+}
+
+static void
+make_slots(StateTable *table)
+{
+	table->old_slot = MakeSingleTupleTableSlot(table->desc, table->slot_callbacks);
+	table->new_slot = MakeSingleTupleTableSlot(table->desc, &TTSOpsVirtual);
+}
+
+/*
+ * state_table_recover
+ *		Make a table usable again after an error was caught while it was open.
+ *
+ * What it held, a buffer pin in its slot among it, was released by the end of
+ * the subtransaction; so the slots are given up rather than cleared.
+ */
+void
+state_table_recover(StateTable *table)
+{
+	MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(table));
+
+	make_slots(table);
+	table->rel = NULL;
+	MemoryContextSwitchTo(caller);
 }
 
 /*
@@ -98,7 +184,8 @@ state_table_create(Oid relid)
 			Form_pg_attribute att = TupleDescAttr(table->desc, j);
 
 			if (!att->attisdropped &&
-				strcmp(NameStr(att->attname), column_names[i]) == 0)
+				strcmp(NameStr(att->attname), state_columns[i].name) == 0 &&
+				has_our_type(att, (StateColumn) i))
 				table->columns[i] = j + 1;
 		}
 		if (table->columns[i] == 0)
@@ -121,7 +208,12 @@ state_table_create(Oid relid)
 	{
 		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
 
-		table->result_rel->ri_IndexRelationInfo[n] = BuildIndexInfo(index);
+		IndexInfo  *info = BuildIndexInfo(index);
+
+		table->result_rel->ri_IndexRelationInfo[n] = info;
+		if (info->ii_Expressions != NIL ||
+			(info->ii_Predicate != NIL && !IsA(linitial(info->ii_Predicate), NullTest)))
+			table->has_expressions = true;
 		if (table->key_index < 0 && is_key_index(table, index))
 		{
 			Oid			equal = get_opfamily_member(index->rd_opfamily[0],
@@ -140,9 +232,8 @@ state_table_create(Oid relid)
 		index_close(index, NoLock);
 		n++;
 	}
-	table->old_slot = MakeSingleTupleTableSlot(table->desc,
-											   table_slot_callbacks(rel));
-	table->new_slot = MakeSingleTupleTableSlot(table->desc, &TTSOpsVirtual);
+	table->slot_callbacks = table_slot_callbacks(rel);
+	make_slots(table);
 	table->locked_in = GetCurrentSubTransactionId();
 	table_close(rel, NoLock);
 
@@ -411,6 +502,88 @@ state_lock(StateTable *table, StateRow *row, bool nowait, bool *locked)
 }
 
 /*
+ * Was a version of a row removed by this transaction, by being deleted or by
+ * being replaced?
+ */
+static bool
+removed_by_us(HeapTupleHeader header)
+{
+	return (header->t_infomask & HEAP_XMAX_INVALID) == 0 &&
+		!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header));
+}
+
+/*
+ * Was a version of a row there when a command of this transaction began?
+ */
+static bool
+was_there(HeapTupleHeader header, CommandId command)
+{
+	TransactionId xmin = HeapTupleHeaderGetXmin(header);
+
+	if (TransactionIdIsCurrentTransactionId(xmin))
+	{
+		if (HeapTupleHeaderGetCmin(header) >= command)
+			return false;
+	}
+	else if (!TransactionIdIsNormal(xmin) ? xmin == InvalidTransactionId :
+			 TransactionIdIsInProgress(xmin) || !TransactionIdDidCommit(xmin))
+		return false;
+
+	if (removed_by_us(header))
+		return HeapTupleHeaderGetCmax(header) >= command;
+	/* nobody else can have removed a version that is still being looked for */
+	return (header->t_infomask & HEAP_XMAX_INVALID) != 0 ||
+		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) ||
+		!TransactionIdDidCommit(HeapTupleHeaderGetUpdateXid(header));
+}
+
+/*
+ * Find a version of a lead's row that is not the newest.
+ */
+static bool
+find_version(StateTable *table, Datum key, bool deleted, CommandId command,
+			 StateRow *row)
+{
+	IndexScanDesc scan = begin_scan(table, SnapshotAny, key);
+	CommandId	last = 0;
+	TupleTableSlot *slot = table->old_slot;
+	HeapTuple	best = NULL;
+
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		should_free;
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
+		HeapTupleHeader header = tuple->t_data;
+		bool		isnull;
+
+		if (deleted ?
+			/* the last one that was deleted, not replaced, and not moved away */
+			removed_by_us(header) &&
+			ItemPointerEquals(&header->t_ctid, &tuple->t_self) &&
+			DatumGetBool(slot_getattr(slot, table->columns[STATE_LEAD_EXISTS], &isnull)) &&
+			(best == NULL || HeapTupleHeaderGetCmax(header) >= last) :
+			was_there(header, command))
+		{
+			if (removed_by_us(header))
+				last = HeapTupleHeaderGetCmax(header);
+			best = heap_copytuple(tuple);
+		}
+		if (should_free)
+			heap_freetuple(tuple);
+	}
+	index_endscan(scan);
+	if (best == NULL)
+		return false;
+
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+		row->values[i] = heap_getattr(best, table->columns[i], table->desc,
+									  &row->isnull[i]);
+	ItemPointerSetInvalid(&row->tid);
+	return true;
+}
+
+/*
  * state_find_deleted
  *		The row of a lead as it was when this transaction deleted it last;
  *		false if it has not.
@@ -421,41 +594,18 @@ state_lock(StateTable *table, StateRow *row, bool nowait, bool *locked)
 bool
 state_find_deleted(StateTable *table, Datum key, StateRow *row)
 {
-	IndexScanDesc scan = begin_scan(table, SnapshotAny, key);
-	CommandId	last = 0;
-	bool		found = false;
-	TupleTableSlot *slot = table->old_slot;
-	HeapTuple	best = NULL;
+	return find_version(table, key, true, 0, row);
+}
 
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		bool		should_free;
-		HeapTuple	tuple = ExecFetchSlotHeapTuple(slot, false, &should_free);
-		HeapTupleHeader header = tuple->t_data;
-
-		/* deleted, not replaced by a newer version */
-		if ((header->t_infomask & HEAP_XMAX_INVALID) == 0 &&
-			!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask) &&
-			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header)) &&
-			ItemPointerEquals(&header->t_ctid, &tuple->t_self) &&
-			(!found || HeapTupleHeaderGetCmax(header) >= last))
-		{
-			last = HeapTupleHeaderGetCmax(header);
-			best = heap_copytuple(tuple);
-			found = true;
-		}
-		if (should_free)
-			heap_freetuple(tuple);
-	}
-	index_endscan(scan);
-	if (found)
-	{
-		for (int i = 0; i < NUM_STATE_COLUMNS; i++)
-			row->values[i] = heap_getattr(best, table->columns[i], table->desc,
-										  &row->isnull[i]);
-		ItemPointerSetInvalid(&row->tid);
-	}
-	return found;
+/*
+ * state_find_before
+ *		The row of a lead as it was when a command of this transaction began;
+ *		false if there was none.
+ */
+bool
+state_find_before(StateTable *table, Datum key, CommandId command, StateRow *row)
+{
+	return find_version(table, key, false, command, row);
 }
 
 
@@ -506,18 +656,17 @@ static bool
 insert_entries(StateTable *table, bool by_update, bool only_summarizing,
 			   List *arbiters)
 {
-	Oid			save_userid;
-	int			save_sec_context;
+	Impersonation impersonation;
 	bool		conflict = false;
 
-	GetUserIdAndSecContext(&save_userid, &save_sec_context);
-	SetUserIdAndSecContext(table->owner,
-						   save_sec_context | SECURITY_RESTRICTED_OPERATION);
+	if (table->has_expressions)
+		impersonate(&impersonation, table->owner, "pg_catalog, pg_temp");
 	list_free(insert_index_entries(table->result_rel, table->new_slot,
 								   table->estate, by_update,
 								   arbiters != NIL, &conflict, arbiters,
 								   only_summarizing));
-	SetUserIdAndSecContext(save_userid, save_sec_context);
+	if (table->has_expressions)
+		impersonate_end(&impersonation);
 
 	return !conflict;
 }

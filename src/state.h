@@ -64,6 +64,8 @@ typedef struct StateTable
 	Oid			key_collation;
 	TupleTableSlot *old_slot;
 	TupleTableSlot *new_slot;
+	const TupleTableSlotOps *slot_callbacks;
+	bool		has_expressions;	/* some index runs somebody's code */
 	SubTransactionId locked_in; /* subtransaction that took the locks */
 
 	/* while open */
@@ -71,6 +73,8 @@ typedef struct StateTable
 } StateTable;
 
 extern StateTable *state_table_create(Oid relid);
+extern void state_table_recover(StateTable *table);
+extern bool is_key_type(Oid type);
 extern void state_table_open(StateTable *table);
 extern void state_table_close(StateTable *table);
 extern bool state_find(StateTable *table, Datum key, bool nowait,
@@ -84,6 +88,8 @@ extern int	state_compare_keys(StateTable *table, Datum a, Datum b);
 extern bool state_lock(StateTable *table, StateRow *row, bool nowait,
 					   bool *locked);
 extern bool state_find_deleted(StateTable *table, Datum key, StateRow *row);
+extern bool state_find_before(StateTable *table, Datum key, CommandId command,
+							  StateRow *row);
 extern bool state_insert(StateTable *table, const StateRow *row, bool guarded);
 extern bool state_update(StateTable *table, const StateRow *old,
 						 const StateRow *row);

@@ -15,6 +15,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_inherits.h"
@@ -36,6 +37,7 @@
 
 #include "capture.h"
 #include "rulebook.h"
+#include "settle.h"
 #include "source.h"
 #include "watch.h"
 
@@ -50,6 +52,7 @@
 typedef struct WatchedTable
 {
 	Scorer	   *scorer;
+	Oid			relid;
 	bool		usable;
 	char	   *query;			/* yields the keys; its parameter is the row */
 	char	   *path;
@@ -224,17 +227,16 @@ add_key(List *keys, const Scorer *scorer, Datum value, Oid type)
  * The keys of the leads that a row concerns, in the current memory context.
  */
 static List *
-find_keys(WatchedTable *table, Relation rel, HeapTuple row, List *keys)
+find_keys(WatchedTable *table, Oid relid, Datum row, List *keys)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Oid			type = rel->rd_rel->reltype;
-	Datum		value = heap_copy_tuple_as_datum(row, RelationGetDescr(rel));
+	Oid			type = get_rel_type_id(relid);
 	Impersonation impersonation;
 	Snapshot	snapshot;
 	Oid			key_type;
 	Oid			element_type;
 
-	impersonate(&impersonation, relation_owner(RelationGetRelid(rel)), table->path);
+	impersonate(&impersonation, relation_owner(relid), table->path);
 	SPI_connect();
 	if (table->plan == NULL)
 	{
@@ -246,7 +248,7 @@ find_keys(WatchedTable *table, Relation rel, HeapTuple row, List *keys)
 		table->plan = plan;
 	}
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (SPI_execute_snapshot(table->plan, &value, NULL, snapshot, InvalidSnapshot,
+	if (SPI_execute_snapshot(table->plan, &row, NULL, snapshot, InvalidSnapshot,
 							 false, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not find the leads that a look-up concerns");
 	UnregisterSnapshot(snapshot);
@@ -337,38 +339,108 @@ compare_keys(const ListCell *a, const ListCell *b)
 }
 
 /*
+ * Score leads again, except those whose keys are in 'done'.  What somebody
+ * else holds is left to him: he has yet to settle it (see settle.c).
+ */
+static void
+rescore_keys(Scorer *scorer, List *keys, List *done)
+{
+	StateTable *states = scorer->states;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "leadscore lead",
+												  ALLOCSET_DEFAULT_SIZES);
+	Datum	   *previous = NULL;
+	int			ndone = 0;
+	ListCell   *lc;
+
+	sorting_states = states;
+	list_sort(keys, compare_keys);
+	list_sort(done, compare_keys);
+	foreach(lc, keys)
+	{
+		Datum		key = *(Datum *) lfirst(lc);
+		int			order = -1;
+		bool		locked;
+
+		if (previous != NULL && state_compare_keys(states, *previous, key) == 0)
+			continue;
+		previous = (Datum *) lfirst(lc);
+		while (ndone < list_length(done) &&
+			   (order = state_compare_keys(states, *(Datum *) list_nth(done, ndone), key)) < 0)
+			ndone++;
+		if (ndone < list_length(done) && order == 0)
+			continue;
+		MemoryContextSwitchTo(context);
+		(void) scorer_rescore(scorer, key, true, &locked);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+}
+
+/*
+ * As the transaction commits: score the leads that rows concern by now.
+ */
+static void
+rescore_concerned_at_commit(const char *model, List *rows, List *done)
+{
+	Scorer	   *scorer = scorer_create(model);
+	List	   *keys = NIL;
+	WatchedTable table;
+	ListCell   *lc;
+
+	memset(&table, 0, sizeof(table));
+	foreach(lc, rows)
+	{
+		UnsettledRow *row = (UnsettledRow *) lfirst(lc);
+
+		if (table.relid != row->relid)
+		{
+			Relation	rel = try_relation_open(row->relid, AccessShareLock);
+
+			release_watched_table(&table);
+			memset(&table, 0, sizeof(table));
+			if (rel == NULL)
+				continue;
+			table.scorer = scorer;
+			table.relid = row->relid;
+			load_watched(&table, rel);
+			relation_close(rel, NoLock);
+		}
+		if (table.usable)
+			keys = find_keys(&table, row->relid, row->row, keys);
+	}
+	release_watched_table(&table);
+	if (keys != NIL)
+		rescore_keys(scorer, keys, done);
+}
+
+/*
  * Score the leads again that the trigger's rows concern.
  */
 static void
 rescore_concerned(WatchedTable *table, TriggerData *trigger)
 {
-	Relation	rel = trigger->tg_relation;
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	List	   *keys = NIL;
-	Datum	   *previous = NULL;
-	ListCell   *lc;
+	Datum		row;
 
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 	{
 		rescore_all(table->scorer->model);
 		return;
 	}
-	keys = find_keys(table, rel, trigger->tg_trigtuple, keys);
+	row = heap_copy_tuple_as_datum(trigger->tg_trigtuple, desc);
+	settle_row(table->scorer->model, relid, row, rescore_concerned_at_commit);
+	keys = find_keys(table, relid, row, keys);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		keys = find_keys(table, rel, trigger->tg_newtuple, keys);
-
-	/* in the order of their keys, so that two of us do not deadlock */
-	sorting_states = table->scorer->states;
-	list_sort(keys, compare_keys);
-	foreach(lc, keys)
 	{
-		Datum		key = *(Datum *) lfirst(lc);
-
-		if (previous != NULL &&
-			state_compare_keys(table->scorer->states, *previous, key) == 0)
-			continue;
-		previous = (Datum *) lfirst(lc);
-		(void) scorer_rescore(table->scorer, key, false, NULL);
+		row = heap_copy_tuple_as_datum(trigger->tg_newtuple, desc);
+		settle_row(table->scorer->model, relid, row, rescore_concerned_at_commit);
+		keys = find_keys(table, relid, row, keys);
 	}
+	rescore_keys(table->scorer, keys, NIL);
 }
 
 /*
@@ -394,6 +466,7 @@ rescore_safely(WatchedTable *table, TriggerData *trigger)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		state_table_recover(table->scorer->states);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);

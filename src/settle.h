@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * settle.h
+ *	  What a transaction has to look at again before it commits.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef LEADSCORE_SETTLE_H
+#define LEADSCORE_SETTLE_H
+
+#include "leadscore.h"
+
+#include "nodes/pg_list.h"
+
+/* A row of a look-up that changed. */
+typedef struct UnsettledRow
+{
+	Oid			relid;
+	Datum		row;
+} UnsettledRow;
+
+/*
+ * Scores the leads that rows concern, but for those whose keys (Datum
+ * pointers) are in 'done'.
+ */
+typedef void (*SettleRowsFunction) (const char *model, List *rows, List *done);
+
+extern void settle_lead(const char *model, Oid key_type, Datum key);
+extern void settle_row(const char *model, Oid relid, Datum row,
+					   SettleRowsFunction function);
+
+#endif							/* LEADSCORE_SETTLE_H */
