@@ -39,11 +39,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "capture.h"
-#include "lead_stage.h"
+#include "problem.h"
 #include "source.h"
 
 /* What all triggers of a statement share; lives as long as the statement. */
@@ -169,7 +168,7 @@ map_table(CapturedTable *table, Relation rel)
 		!same_key_type(TupleDescAttr(desc, table->key_column - 1)->atttypid,
 					   scorer->key_type))
 	{
-		note_problem(scorer->model, -1, NULL, ERRCODE_DATATYPE_MISMATCH,
+		note_problem(scorer->model, NO_RULE, NULL, ERRCODE_DATATYPE_MISMATCH,
 					 psprintf("key column \"%s\" is gone or of another type",
 							  scorer->key_column));
 		return false;
@@ -184,7 +183,7 @@ map_table(CapturedTable *table, Relation rel)
 		table->map[i] = find_column(desc, NameStr(att->attname), att->atttypid);
 		if (table->map[i] == 0)
 		{
-			note_problem(scorer->model, -1, NULL, ERRCODE_UNDEFINED_COLUMN,
+			note_problem(scorer->model, NO_RULE, NULL, ERRCODE_UNDEFINED_COLUMN,
 						 psprintf("column \"%s\" is gone or of another type",
 								  NameStr(att->attname)));
 			return false;

@@ -14,6 +14,20 @@
  *	score.c		 evaluation                 -> SQL functions
  *	planner.c	 whole-row calls            -> calls with just the columns
  *
+ * For models that are attached it goes on:
+ *
+ *	source.c	 key of a lead              -> its row of the source
+ *	problem.c	 error                      -> row of leadscore.problem
+ *	state.c		 row                        -> row of the state table
+ *	settle.c	 what was written           -> what is looked at again at commit
+ *	scorer.c	 lead                       -> read, evaluated, stored
+ *	capture.c	 trigger on a lead          -> scorer
+ *	changed.c	 trigger's WHEN             -> comparison of the columns read
+ *	watch.c		 trigger on a look-up       -> scorer, for the leads concerned
+ *	rescore.c	 all leads                  -> scorer, in batches
+ *	live.c		 stored row, past its time  -> evaluation as of now
+ *	attach.c	 call of the leads' owner   -> call as the extension's owner
+ *
  * Beside the way stand compat.h (what differs between server versions),
  * lead_stage.c (the type of the funnel's stages) and ruletable.c (what may be
  * written into the rule tables, and who is told of it).

@@ -31,11 +31,11 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "problem.h"
 #include "scorer.h"
 #include "source.h"
 
@@ -147,67 +147,33 @@ leadscore_lead_visible(PG_FUNCTION_ARGS)
 							  get_fn_expr_argtype(fcinfo->flinfo, 1), key));
 }
 
-/*
- * Evaluate a lead as of now; false if there is nothing to show.
- */
-static bool
-evaluate_live(Scorer *scorer, Oid key_type, Datum key, Evaluation *result)
+/* A lead to be evaluated as of now. */
+typedef struct LiveLead
 {
-	Rulebook   *rulebook = scorer->rulebook;
+	Scorer	   *scorer;
+	Oid			key_type;
+	Datum		key;
+	bool		found;
+	Evaluation	result;
+} LiveLead;
+
+static void
+evaluate_live(void *arg)
+{
+	LiveLead   *lead = (LiveLead *) arg;
+	Rulebook   *rulebook = lead->scorer->rulebook;
 	TimestampTz at = GetCurrentStatementStartTimestamp();
 	RuleFailure *failures;
 
-	if (source_read(rulebook, scorer->key_column, key_type, key,
-					GetActiveSnapshot()) == 0)
-		return false;
+	if (source_read(rulebook, lead->scorer->key_column, lead->key_type,
+					lead->key, GetActiveSnapshot()) == 0)
+		return;
 	/* user code can only be kept in check by a subtransaction */
 	if (rulebook->runs_queries && IsInParallelMode())
-		evaluate(rulebook, &at, result, NULL);
+		evaluate(rulebook, &at, &lead->result, NULL);
 	else
-		(void) evaluate_leniently(rulebook, &at, result, &failures);
-	return true;
-}
-
-/*
- * The same, without an error for the reader of a whole view if it cannot be
- * done for one lead.
- */
-static bool
-evaluate_live_safely(Scorer *scorer, Oid key_type, Datum key, Evaluation *result)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool found = false;
-
-	/* parallel queries cannot catch errors */
-	if (IsInParallelMode())
-		return evaluate_live(scorer, key_type, key, result);
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		found = evaluate_live(scorer, key_type, key, result);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		if (!error_is_recoverable(error->sqlerrcode))
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-
-	return found;
+		(void) evaluate_leniently(rulebook, &at, &lead->result, &failures);
+	lead->found = true;
 }
 
 /*
@@ -229,7 +195,7 @@ leadscore_live(PG_FUNCTION_ARGS)
 	bool		visible = true;
 	Oid			states;
 	Scorer	   *scorer;
-	Evaluation	result;
+	LiveLead	lead = {0};
 	TupleDesc	desc;
 	Datum		values[6];
 	bool		nulls[6] = {false};
@@ -260,15 +226,26 @@ leadscore_live(PG_FUNCTION_ARGS)
 		visible = probe_lead(scorer, &plan, key_type, key);
 		SPI_freeplan(plan);
 	}
-	if (!visible || !evaluate_live_safely(scorer, key_type, key, &result))
+	if (!visible)
 		PG_RETURN_NULL();
 
-	values[0] = Int32GetDatum(evaluation_score_clamped(scorer->rulebook, &result));
-	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(scorer->rulebook, &result)));
-	values[2] = PointerGetDatum(evaluation_grade(scorer->rulebook, &result));
-	values[3] = Float8GetDatum(result.axis[AXIS_FIT]);
-	values[4] = Float8GetDatum(result.axis[AXIS_ENGAGEMENT]);
-	values[5] = BoolGetDatum(result.disqualified);
+	/* one lead that cannot be read is no error for the reader of them all */
+	lead.scorer = scorer;
+	lead.key_type = key_type;
+	lead.key = key;
+	if (IsInParallelMode())
+		evaluate_live(&lead);
+	else if (catch_error(evaluate_live, &lead) != NULL)
+		PG_RETURN_NULL();
+	if (!lead.found)
+		PG_RETURN_NULL();
+
+	values[0] = Int32GetDatum(evaluation_score_clamped(scorer->rulebook, &lead.result));
+	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(scorer->rulebook, &lead.result)));
+	values[2] = PointerGetDatum(evaluation_grade(scorer->rulebook, &lead.result));
+	values[3] = Float8GetDatum(lead.result.axis[AXIS_FIT]);
+	values[4] = Float8GetDatum(lead.result.axis[AXIS_ENGAGEMENT]);
+	values[5] = BoolGetDatum(lead.result.disqualified);
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

@@ -34,26 +34,14 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "lead_stage.h"
+#include "problem.h"
 #include "scorer.h"
 #include "settle.h"
 #include "source.h"
-
-/* No rule in particular. */
-#define NO_RULE (-1)
-
-/* Rules of which the session has been told. */
-typedef struct Warned
-{
-	char	   *model;
-	int64		rule;
-} Warned;
-
-static List *warned = NIL;		/* of Warned, in CacheMemoryContext */
 
 /*
  * The transaction that deleted a row of a state table last.  An insertion in
@@ -66,201 +54,6 @@ static TransactionId deleting_xact = InvalidTransactionId;
  * Problems
  * --------------------------------------------------------------------
  */
-
-/*
- * error_is_recoverable
- *		May the application's statement go on after this error of ours?
- */
-bool
-error_is_recoverable(int sqlerrcode)
-{
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
-	{
-		case MAKE_SQLSTATE('0', '8', '0', '0', '0'):	/* connection */
-		case MAKE_SQLSTATE('2', '5', '0', '0', '0'):	/* transaction state */
-		case MAKE_SQLSTATE('4', '0', '0', '0', '0'):	/* transaction rollback */
-		case MAKE_SQLSTATE('5', '3', '0', '0', '0'):	/* resources */
-		case MAKE_SQLSTATE('5', '7', '0', '0', '0'):	/* intervention */
-		case MAKE_SQLSTATE('5', '8', '0', '0', '0'):	/* system */
-		case MAKE_SQLSTATE('F', '0', '0', '0', '0'):	/* configuration file */
-		case MAKE_SQLSTATE('X', 'X', '0', '0', '0'):	/* internal */
-			return false;
-		default:
-			return true;
-	}
-}
-
-/*
- * Tell the session of a problem, once per rule; was this the once?
- */
-static bool
-warn_once(const char *model, int64 rule, int sqlerrcode, const char *message)
-{
-	MemoryContext caller;
-	Warned	   *entry;
-	ListCell   *lc;
-
-	foreach(lc, warned)
-	{
-		entry = (Warned *) lfirst(lc);
-		if (entry->rule == rule && strcmp(entry->model, model) == 0)
-			return false;
-	}
-	caller = MemoryContextSwitchTo(CacheMemoryContext);
-	entry = palloc(sizeof(Warned));
-	entry->model = pstrdup(model);
-	entry->rule = rule;
-	warned = lappend(warned, entry);
-	MemoryContextSwitchTo(caller);
-
-	if (rule == NO_RULE)
-		ereport(WARNING,
-				(errcode(sqlerrcode),
-				 errmsg("problem with a lead of scoring model \"%s\": %s",
-						model, message),
-				 errhint("The table leadscore.problem keeps a record of it.")));
-	else
-		ereport(WARNING,
-				(errcode(sqlerrcode),
-				 errmsg("rule %lld of scoring model \"%s\" failed: %s",
-						(long long) rule, model, message),
-				 errhint("It counts as no match; the table leadscore.problem keeps a record of it.")));
-	return true;
-}
-
-/*
- * Run a statement on leadscore.problem as its owner, in a subtransaction:
- * should it fail, only a record of a problem is lost.
- *
- * It sees the newest rows, lest a REPEATABLE READ transaction stumbles over
- * one that was written since it began.
- */
-static void
-run_on_problems(const char *statement, int nargs, Oid *types, Datum *values,
-				const char *nulls)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Impersonation impersonation;
-
-	impersonate(&impersonation, relation_owner(leadscore_relation("problem")),
-				"pg_catalog, pg_temp");
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		SPIPlanPtr	plan;
-		Snapshot	snapshot;
-
-		SPI_connect();
-		/* on its own: a trigger could fire before a statement looks at a row */
-		if (SPI_execute("SELECT leadscore._require_own_triggers()", true, 0) < 0)
-			elog(ERROR, "could not look at the triggers of leadscore.problem");
-		plan = SPI_prepare(statement, nargs, types);
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		snapshot = RegisterSnapshot(GetLatestSnapshot());
-		if (SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
-								 false, true, 0) < 0)
-			elog(ERROR, "could not write to leadscore.problem");
-		UnregisterSnapshot(snapshot);
-		SPI_finish();
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		/* somebody else was at it: what he wrote will do */
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
-			ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE))
-		{
-			if (!error_is_recoverable(error->sqlerrcode))
-				ReThrowError(error);
-			ereport(WARNING,
-					(errcode(error->sqlerrcode),
-					 errmsg("could not note a problem of a scoring model: %s",
-							error->message)));
-		}
-	}
-	PG_END_TRY();
-	impersonate_end(&impersonation);
-}
-
-/*
- * note_problem
- *		Record a problem in leadscore.problem, and warn once per session.
- *
- * 'rule' is -1 for the model as a whole, 'lead_key' NULL for every lead; what
- * concerns every lead is recorded once.
- */
-void
-note_problem(const char *model, int64 rule, const char *lead_key,
-			 int sqlerrcode, const char *message)
-{
-	Oid			types[] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[5];
-	char		nulls[] = "     ";
-	bool		is_news = warn_once(model, rule, sqlerrcode, message);
-
-	values[0] = CStringGetTextDatum(model);
-	values[1] = Int64GetDatum(rule);
-	values[2] = lead_key ? CStringGetTextDatum(lead_key) : (Datum) 0;
-	values[3] = CStringGetTextDatum(unpack_sql_state(sqlerrcode));
-	values[4] = CStringGetTextDatum(message);
-	if (rule == NO_RULE)
-		nulls[1] = 'n';
-	if (lead_key == NULL)
-		nulls[2] = 'n';
-
-	if (lead_key != NULL)
-		run_on_problems("INSERT INTO leadscore.problem AS p (model, rule, lead_key, sqlstate, message) "
-						"VALUES ($1, $2, $3, $4, $5) "
-						"ON CONFLICT ON CONSTRAINT problem_key DO UPDATE "
-						"SET sqlstate = excluded.sqlstate, message = excluded.message, "
-						"last_seen = excluded.last_seen, count = p.count + 1",
-						5, types, values, nulls);
-	else if (is_news)
-		/* every lead comes by here: they must not wait for each other's row */
-		run_on_problems("INSERT INTO leadscore.problem (model, rule, lead_key, sqlstate, message) "
-						"SELECT $1, $2, $3, $4, $5 "
-						"WHERE NOT EXISTS (SELECT FROM leadscore.problem p WHERE p.model = $1 "
-						"AND p.rule IS NOT DISTINCT FROM $2 AND p.lead_key IS NULL) "
-						"AND pg_try_advisory_xact_lock('leadscore.problem'::regclass::oid::integer, hashtext($1)) "
-						"ON CONFLICT ON CONSTRAINT problem_key DO NOTHING",
-						5, types, values, nulls);
-}
-
-/*
- * The problems of a lead are over, except those with the rules given.
- */
-static void
-clear_problems(const char *model, const char *lead_key, int nrules,
-			   const int64 *rules)
-{
-	Oid			types[] = {TEXTOID, TEXTOID, INT8ARRAYOID};
-	Datum		values[3];
-	Datum	   *elements = palloc(sizeof(Datum) * (nrules + 1));
-
-	for (int i = 0; i < nrules; i++)
-		elements[i] = Int64GetDatum(rules[i]);
-	values[0] = CStringGetTextDatum(model);
-	values[1] = CStringGetTextDatum(lead_key);
-	values[2] = PointerGetDatum(construct_array(elements, nrules, INT8OID, 8,
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	run_on_problems("DELETE FROM leadscore.problem p "
-					"WHERE p.model = $1 AND p.lead_key = $2 "
-					"AND coalesce(p.rule, -1) <> ALL ($3)",
-					3, types, values, NULL);
-}
 
 /*
  * key_to_text
@@ -510,7 +303,7 @@ scorer_create(const char *model)
 	UnregisterSnapshot(snapshot);
 
 	if (missing != NULL)
-		warn_once(model, NO_RULE, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+		warn_of_problem(model, NO_RULE, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 				  missing);
 	return scorer;
 }
@@ -521,6 +314,44 @@ scorer_create(const char *model)
  * --------------------------------------------------------------------
  */
 
+/* What scorer_read() does where errors are caught. */
+typedef struct SourceRead
+{
+	Scorer	   *scorer;
+	Datum		key;
+	int			nrows;
+} SourceRead;
+
+static void
+read_source(void *arg)
+{
+	SourceRead *read = (SourceRead *) arg;
+	Scorer	   *scorer = read->scorer;
+
+	read->nrows = source_read(scorer->rulebook, scorer->key_column,
+							  scorer->key_type, read->key, InvalidSnapshot);
+}
+
+/*
+ * As the transaction commits, and a look-up has changed since they were
+ * scored: score leads again.
+ */
+static void
+settle_leads(const char *model, List *keys)
+{
+	Scorer	   *scorer = scorer_create(model);
+	ListCell   *lc;
+
+	if (scorer->rulebook == NULL)
+		return;
+	foreach(lc, keys)
+	{
+		bool		locked;
+
+		(void) scorer_rescore(scorer, *(Datum *) lfirst(lc), true, &locked);
+	}
+}
+
 /*
  * scorer_read
  *		Get a lead's row of the source into the rulebook's slot.
@@ -528,44 +359,22 @@ scorer_create(const char *model)
 ReadResult
 scorer_read(Scorer *scorer, Datum key)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	volatile int nrows = 0;
+	SourceRead	read = {scorer, key, 0};
+	ErrorData  *error;
 
 	if (scorer->is_watching)
-		settle_lead(scorer->model, scorer->key_type, key);
+		settle_lead(scorer->model, scorer->key_type, key, settle_leads);
 
 	/* a view can do anything, so that nothing less would do */
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		nrows = source_read(scorer->rulebook, scorer->key_column,
-							scorer->key_type, key, InvalidSnapshot);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-
+	error = catch_error(read_source, &read);
 	if (error != NULL)
 	{
-		if (!error_is_recoverable(error->sqlerrcode))
-			ReThrowError(error);
 		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
 					 error->sqlerrcode, error->message);
 		return READ_FAILED;
 	}
-	scorer->several_rows = nrows > 1;
-	return nrows > 0 ? READ_FOUND : READ_NONE;
+	scorer->several_rows = read.nrows > 1;
+	return read.nrows > 0 ? READ_FOUND : READ_NONE;
 }
 
 static void
@@ -668,22 +477,31 @@ scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
 	scorer->several_rows = false;
 }
 
-/*
- * Take a value of a state row over into a column of the lead's own row.
- */
-static Datum
-convert_value(StateColumn column, Form_pg_attribute att, FmgrInfo *input,
-			  Oid param, Datum value)
+/* What scorer_convert() does where errors are caught. */
+typedef struct Conversion
 {
+	StateColumn column;
+	Form_pg_attribute att;
+	FmgrInfo   *input;
+	Oid			param;
+	Datum		value;
+} Conversion;
+
+static void
+convert_value(void *arg)
+{
+	Conversion *conversion = (Conversion *) arg;
 	char	   *label;
 
-	if (column == STATE_SCORE)
-		label = psprintf("%d", DatumGetInt32(value));
-	else if (column == STATE_STAGE)
-		label = pstrdup(lead_stage_label(DatumGetLeadStage(value)));
+	if (conversion->column == STATE_SCORE)
+		label = psprintf("%d", DatumGetInt32(conversion->value));
+	else if (conversion->column == STATE_STAGE)
+		label = pstrdup(lead_stage_label(DatumGetLeadStage(conversion->value)));
 	else
-		label = TextDatumGetCString(value);
-	return InputFunctionCall(input, label, param, att->atttypmod);
+		label = TextDatumGetCString(conversion->value);
+	conversion->value = InputFunctionCall(conversion->input, label,
+										  conversion->param,
+										  conversion->att->atttypmod);
 }
 
 /*
@@ -696,44 +514,22 @@ bool
 scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 			   Form_pg_attribute att, FmgrInfo *input, Oid param, Datum *value)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Conversion	conversion = {column, att, input, param, *value};
+	ErrorData  *error = NULL;
 
 	/* the usual types take anything */
 	if ((column == STATE_SCORE && att->atttypid == INT4OID) ||
 		((column == STATE_TEMPERATURE || column == STATE_GRADE) &&
 		 att->atttypid == TEXTOID))
 		return true;
-	if ((column == STATE_SCORE && att->atttypid == INT8OID) ||
-		(att->atttypid == TEXTOID))
-	{
-		*value = convert_value(column, att, input, param, *value);
-		return true;
-	}
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		*value = convert_value(column, att, input, param, *value);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-
+	if (att->atttypid == TEXTOID ||
+		(column == STATE_SCORE && att->atttypid == INT8OID))
+		convert_value(&conversion);
+	else
+		error = catch_error(convert_value, &conversion);
+	*value = conversion.value;
 	if (error == NULL)
 		return true;
-	if (!error_is_recoverable(error->sqlerrcode))
-		ReThrowError(error);
 	note_problem(scorer->model, NO_RULE,
 				 key != NULL ? key_to_text(scorer, *key) : NULL,
 				 error->sqlerrcode,
@@ -1093,8 +889,6 @@ void
 scorer_remove_all(Scorer *scorer)
 {
 	char	   *name = qualified_relation_name(scorer->states->relid);
-	Oid			type = TEXTOID;
-	Datum		model = CStringGetTextDatum(scorer->model);
 	Impersonation impersonation;
 	Snapshot	snapshot;
 	SPIPlanPtr	plan;
@@ -1113,7 +907,5 @@ scorer_remove_all(Scorer *scorer)
 	SPI_finish();
 	impersonate_end(&impersonation);
 
-	run_on_problems("DELETE FROM leadscore.problem p "
-					"WHERE p.model = $1 AND p.lead_key IS NOT NULL",
-					1, &type, &model, NULL);
+	clear_all_problems(scorer->model);
 }

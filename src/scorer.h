@@ -86,9 +86,6 @@ extern bool scorer_would_change(Scorer *scorer, const StateRow *old,
 								StateRow *row);
 extern const char *temperature_label(Temperature temperature);
 extern bool same_key_type(Oid column, Oid key);
-extern bool error_is_recoverable(int sqlerrcode);
-extern void note_problem(const char *model, int64 rule, const char *lead_key,
-						 int sqlerrcode, const char *message);
 extern char *key_to_text(const Scorer *scorer, Datum key);
 
 #endif							/* LEADSCORE_SCORER_H */

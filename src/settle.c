@@ -22,7 +22,6 @@
  */
 #include "leadscore.h"
 
-#include "access/parallel.h"
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -31,10 +30,10 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "scorer.h"
+#include "problem.h"
+#include "rulebook.h"
 #include "settle.h"
 
 /* Tells our locks from advisory ones, which have 1 or 2 there. */
@@ -47,7 +46,8 @@ typedef struct Unsettled
 	uint64		signals;		/* seen before the first lead was scored */
 	List	   *leads;			/* keys, as Datum pointers */
 	List	   *rows;			/* of UnsettledRow */
-	SettleRowsFunction function;	/* scores what they concern */
+	SettleLeadsFunction score_leads;
+	SettleRowsFunction score_rows;
 } Unsettled;
 
 static List *unsettled = NIL;	/* in TopTransactionContext */
@@ -77,30 +77,22 @@ lock_model(const char *model, LOCKMODE mode)
  * Settle one model.
  */
 static void
-settle_model(Unsettled *model)
+settle_model(void *arg)
 {
+	Unsettled  *model = (Unsettled *) arg;
 	bool		changed;
-	ListCell   *lc;
 
+	PushActiveSnapshot(GetTransactionSnapshot());
 	lock_model(model->model, model->rows != NIL ? ExclusiveLock : ShareLock);
 	changed = rulebook_signals(leadscore_relation("watched")) != model->signals;
 	if (model->rows != NIL)
 	{
 		signal_change();
-		model->function(model->model, model->rows, model->leads);
+		model->score_rows(model->model, model->rows, model->leads);
 	}
 	if (changed && model->leads != NIL)
-	{
-		Scorer	   *scorer = scorer_create(model->model);
-
-		foreach(lc, model->leads)
-		{
-			bool		locked;
-
-			if (scorer->rulebook != NULL)
-				(void) scorer_rescore(scorer, *(Datum *) lfirst(lc), true, &locked);
-		}
-	}
+		model->score_leads(model->model, model->leads);
+	PopActiveSnapshot();
 }
 
 static int
@@ -117,41 +109,21 @@ static void
 settle_safely(Unsettled *model)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	MemoryContext context = AllocSetContextCreate(caller, "leadscore settling",
+												  ALLOCSET_DEFAULT_SIZES);
+	ErrorData  *error;
 
-	context = AllocSetContextCreate(caller, "leadscore settling",
-									ALLOCSET_DEFAULT_SIZES);
-	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	PG_TRY();
+	error = catch_error(settle_model, model);
+	if (error != NULL)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
-		settle_model(model);
+		note_problem(model->model, NO_RULE, NULL, error->sqlerrcode,
+					 psprintf("leads could not be settled at commit: %s", error->message));
 		PopActiveSnapshot();
-		ReleaseCurrentSubTransaction();
 	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
 	MemoryContextDelete(context);
-
-	if (error == NULL)
-		return;
-	if (!error_is_recoverable(error->sqlerrcode))
-		ReThrowError(error);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	note_problem(model->model, -1, NULL, error->sqlerrcode,
-				 psprintf("leads could not be settled at commit: %s", error->message));
-	PopActiveSnapshot();
 }
 
 static void
@@ -217,7 +189,8 @@ find_unsettled(const char *name)
  *		A lead is about to be read through watched look-ups.
  */
 void
-settle_lead(const char *model, Oid key_type, Datum key)
+settle_lead(const char *model, Oid key_type, Datum key,
+			SettleLeadsFunction function)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Unsettled  *entry = find_unsettled(model);
@@ -228,6 +201,7 @@ settle_lead(const char *model, Oid key_type, Datum key)
 	get_typlenbyval(key_type, &length, &by_value);
 	*copy = datumCopy(key, by_value, length);
 	entry->leads = lappend(entry->leads, copy);
+	entry->score_leads = function;
 	MemoryContextSwitchTo(caller);
 }
 
@@ -245,7 +219,7 @@ settle_row(const char *model, Oid relid, Datum row, SettleRowsFunction function)
 
 	copy->relid = relid;
 	copy->row = datumCopy(row, false, -1);
-	entry->function = function;
+	entry->score_rows = function;
 	entry->rows = lappend(entry->rows, copy);
 	MemoryContextSwitchTo(caller);
 }

@@ -25,7 +25,11 @@ typedef struct UnsettledRow
  */
 typedef void (*SettleRowsFunction) (const char *model, List *rows, List *done);
 
-extern void settle_lead(const char *model, Oid key_type, Datum key);
+/* Scores leads, whose keys are Datum pointers, again. */
+typedef void (*SettleLeadsFunction) (const char *model, List *leads);
+
+extern void settle_lead(const char *model, Oid key_type, Datum key,
+						SettleLeadsFunction function);
 extern void settle_row(const char *model, Oid relid, Datum row,
 					   SettleRowsFunction function);
 

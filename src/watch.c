@@ -31,11 +31,11 @@
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 #include "capture.h"
+#include "problem.h"
 #include "rulebook.h"
 #include "settle.h"
 #include "source.h"
@@ -443,42 +443,19 @@ rescore_concerned(WatchedTable *table, TriggerData *trigger)
 	rescore_keys(table->scorer, keys, NIL);
 }
 
-/*
- * The same, whatever the expression does: an error is a problem of the model.
- */
-static void
-rescore_safely(WatchedTable *table, TriggerData *trigger)
+/* What a trigger does where errors are caught. */
+typedef struct WatchEvent
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	WatchedTable *table;
+	TriggerData *trigger;
+} WatchEvent;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		rescore_concerned(table, trigger);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		state_table_recover(table->scorer->states);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	if (error == NULL)
-		return;
-	if (!error_is_recoverable(error->sqlerrcode))
-		ReThrowError(error);
-	note_problem(table->scorer->model, -1, NULL, error->sqlerrcode,
-				 psprintf("leads could not be scored after a change of \"%s\": %s",
-						  RelationGetRelationName(trigger->tg_relation),
-						  error->message));
+static void
+handle_event(void *arg)
+{
+	WatchEvent *event = (WatchEvent *) arg;
+
+	rescore_concerned(event->table, event->trigger);
 }
 
 /*
@@ -493,6 +470,8 @@ leadscore_capture_watched(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	WatchedTable *table;
+	WatchEvent	event;
+	ErrorData  *error;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
 		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
@@ -509,6 +488,17 @@ leadscore_capture_watched(PG_FUNCTION_ARGS)
 		same_row(trigger->tg_trigslot, trigger->tg_newslot))
 		return PointerGetDatum(NULL);
 
-	rescore_safely(table, trigger);
+	/* the expression can do anything, so that nothing less would do */
+	event.table = table;
+	event.trigger = trigger;
+	error = catch_error(handle_event, &event);
+	if (error != NULL)
+	{
+		state_table_recover(table->scorer->states);
+		note_problem(table->scorer->model, NO_RULE, NULL, error->sqlerrcode,
+					 psprintf("leads could not be scored after a change of \"%s\": %s",
+							  RelationGetRelationName(trigger->tg_relation),
+							  error->message));
+	}
 	return PointerGetDatum(NULL);
 }
