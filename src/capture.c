@@ -287,6 +287,19 @@ replacing_command(Relation rel, HeapTuple old)
 }
 
 /*
+ * A lead has gone from a key, by the command given.
+ */
+static void
+lead_gone(Scorer *scorer, Datum key, CommandId gone_by)
+{
+	/* where another lead may have the key already, look */
+	if (scorer->unique_key)
+		scorer_remove(scorer, key, gone_by);
+	else if (!scorer_is_busy(scorer, key))
+		(void) scorer_rescore(scorer, key, false, NULL);
+}
+
+/*
  * Has another command of this transaction replaced a row already?
  */
 static bool
@@ -328,7 +341,7 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 	if (key_isnull)
 	{
 		if (by_update && !old_isnull)
-			scorer_remove(scorer, old_key, replaced_by);
+			lead_gone(scorer, old_key, replaced_by);
 		return;
 	}
 	if (scorer_is_busy(scorer, key))
@@ -354,7 +367,7 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 				break;
 			case READ_NONE:
 				if (!old_isnull)
-					scorer_remove(scorer, old_key, replaced_by);
+					lead_gone(scorer, old_key, replaced_by);
 				return;
 			case READ_FAILED:
 				if (!old_isnull)
@@ -367,6 +380,8 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 	scorer_evaluate(scorer, key, false, &row);
 	scorer_store(scorer, key, key_changed && !old_isnull ? &old_key : NULL, &row,
 				 !by_update || (key_changed && old_isnull), replaced_by);
+	if (key_changed && !old_isnull && !scorer->unique_key)
+		lead_gone(scorer, old_key, replaced_by);
 }
 
 static void
@@ -377,9 +392,9 @@ lead_deleted(CapturedTable *table, TriggerData *trigger)
 
 	key = slot_getattr(trigger->tg_trigslot, table->key_column, &isnull);
 	if (!isnull)
-		scorer_remove(table->scorer, key,
-					  replacing_command(trigger->tg_relation,
-										trigger->tg_trigtuple));
+		lead_gone(table->scorer, key,
+				  replacing_command(trigger->tg_relation,
+									trigger->tg_trigtuple));
 }
 
 static void
@@ -400,7 +415,8 @@ leads_truncated(CapturedTable *table, TriggerData *trigger)
 	Relation	rel = trigger->tg_relation;
 	Snapshot	snapshot;
 
-	if (RelationGetRelid(rel) == scorer->target && scorer->unique_key)
+	if (RelationGetRelid(rel) == scorer->target &&
+		rel->rd_rel->relkind == RELKIND_RELATION && !has_subclass(scorer->target))
 	{
 		scorer_remove_all(scorer);
 		return;

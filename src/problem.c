@@ -30,6 +30,7 @@ typedef struct Warned
 {
 	char	   *model;
 	int64		rule;
+	int			sqlerrcode;		/* of the last problem */
 } Warned;
 
 static List *warned = NIL;		/* of Warned, in CacheMemoryContext */
@@ -59,7 +60,8 @@ error_is_recoverable(int sqlerrcode)
 
 /*
  * warn_of_problem
- *		Tell the session of a problem, once per rule; was this the once?
+ *		Tell the session of a problem, once per rule; is it news, or news of
+ *		another kind than before?
  */
 bool
 warn_of_problem(const char *model, int64 rule, int sqlerrcode, const char *message)
@@ -70,14 +72,20 @@ warn_of_problem(const char *model, int64 rule, int sqlerrcode, const char *messa
 
 	foreach(lc, warned)
 	{
+		bool		same_kind;
+
 		entry = (Warned *) lfirst(lc);
-		if (entry->rule == rule && strcmp(entry->model, model) == 0)
-			return false;
+		if (entry->rule != rule || strcmp(entry->model, model) != 0)
+			continue;
+		same_kind = entry->sqlerrcode == sqlerrcode;
+		entry->sqlerrcode = sqlerrcode;
+		return !same_kind;
 	}
 	caller = MemoryContextSwitchTo(CacheMemoryContext);
 	entry = palloc(sizeof(Warned));
 	entry->model = pstrdup(model);
 	entry->rule = rule;
+	entry->sqlerrcode = sqlerrcode;
 	warned = lappend(warned, entry);
 	MemoryContextSwitchTo(caller);
 
@@ -233,9 +241,11 @@ note_problem(const char *model, int64 rule, const char *lead_key,
 		run_on_problems("INSERT INTO leadscore.problem (model, rule, lead_key, sqlstate, message) "
 						"SELECT $1, $2, $3, $4, $5 "
 						"WHERE NOT EXISTS (SELECT FROM leadscore.problem p WHERE p.model = $1 "
-						"AND p.rule IS NOT DISTINCT FROM $2 AND p.lead_key IS NULL) "
+						"AND p.rule IS NOT DISTINCT FROM $2 AND p.lead_key IS NULL AND p.sqlstate = $4) "
 						"AND pg_try_advisory_xact_lock('leadscore.problem'::regclass::oid::integer, hashtext($1)) "
-						"ON CONFLICT ON CONSTRAINT problem_key DO NOTHING",
+						"ON CONFLICT ON CONSTRAINT problem_key DO UPDATE "
+						"SET sqlstate = excluded.sqlstate, message = excluded.message, "
+						"last_seen = excluded.last_seen, count = problem.count + 1",
 						5, types, values, nulls);
 }
 

@@ -241,13 +241,40 @@ watches_anything(const char *model, Snapshot snapshot)
 }
 
 /*
- * Is this a table whose unique indexes are unique over all leads?  attach()
- * sees to it that such a table has one on the key.
+ * Can there never be two leads with one key, not even for a moment?
+ *
+ * Not where the index is checked late, nor where a table has parts.
  */
 static bool
-is_plain_table(Oid relid)
+keeps_key_unique(const Scorer *scorer)
 {
-	return get_rel_relkind(relid) == RELKIND_RELATION && !has_subclass(relid);
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *lc;
+	bool		unique = false;
+
+	if (get_rel_relkind(scorer->target) != RELKIND_RELATION ||
+		has_subclass(scorer->target))
+		return false;
+	rel = table_open(scorer->target, AccessShareLock);
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+		AttrNumber	column = form->indkey.values[0];
+
+		unique |= form->indisunique && form->indimmediate && form->indisvalid &&
+			form->indnkeyatts == 1 && column > 0 &&
+			RelationGetIndexPredicate(index) == NIL &&
+			strcmp(NameStr(TupleDescAttr(RelationGetDescr(rel), column - 1)->attname),
+				   scorer->key_column) == 0;
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	table_close(rel, AccessShareLock);
+
+	return unique;
 }
 
 /*
@@ -295,7 +322,7 @@ scorer_create(const char *model)
 			release_scorer(scorer);
 		else
 		{
-			scorer->unique_key = is_plain_table(scorer->target);
+			scorer->unique_key = keeps_key_unique(scorer);
 			scorer->through_source |= reads_virtual_columns(scorer->rulebook);
 			scorer->is_watching = scorer->through_source && watches_anything(model, snapshot);
 		}
@@ -860,7 +887,10 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 		if (read == READ_NONE)
 		{
 			if (DatumGetBool(old.values[STATE_LEAD_EXISTS]))
+			{
 				written |= state_delete(states, &old);
+				deleting_xact = GetTopTransactionId();
+			}
 		}
 		else
 		{

@@ -55,7 +55,7 @@ typedef struct Scorer
 	Oid			target;
 	char	   *key_column;
 	Oid			key_type;		/* of the state's lead_key */
-	bool		unique_key;		/* the target keeps its keys unique */
+	bool		unique_key;		/* two leads never have one key */
 	bool		through_source; /* the source is not the target */
 	bool		is_watching;	/* some look-ups are watched */
 	bool		several_rows;	/* the source had for the lead just read */
