@@ -876,7 +876,7 @@ BEGIN
 			   WHERE t.tgrelid IN (SELECT c.oid FROM pg_class c
 								   WHERE c.relnamespace = 'leadscore'::regnamespace
 									 AND c.relname IN ('model', 'factor', 'rule', 'threshold', 'problem',
-													   'attachment', 'watched', 'rescore_run'))
+													   'attachment', 'watched', 'unsettled_lead', 'rescore_run'))
 				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
@@ -1077,6 +1077,7 @@ BEGIN
 							WHERE a.model = m.name AND t.attname = a.key_column AND NOT t.attisdropped
 							  AND (a.source IS NULL OR EXISTS (SELECT FROM pg_class c WHERE c.oid = a.source))) THEN
 				PERFORM leadscore._follow_key_type(m.name);
+				PERFORM leadscore._follow_row_security(m.name);
 			END IF;
 			-- a name in a condition may mean something else now
 			IF NOT m.is_relation THEN
@@ -1337,6 +1338,16 @@ COMMENT ON COLUMN leadscore.watched.relation_name IS 'Its name when it was first
 COMMENT ON COLUMN leadscore.watched.lead_key IS 'SQL over a row of that table that gives the keys of the leads concerned.';
 COMMENT ON COLUMN leadscore.watched.search_path IS 'Schemas in which its names are looked up.';
 
+CREATE TABLE leadscore.unsettled_lead (
+	model		text COLLATE "C" NOT NULL REFERENCES leadscore.attachment ON DELETE CASCADE,
+	lead_key	text NOT NULL,
+	PRIMARY KEY (model, lead_key)
+);
+COMMENT ON TABLE leadscore.unsettled_lead IS
+'Leads whose look-up changed while another transaction held their state; that one scores them again as it commits, and if it never does, the next one that settles anything of the model.';
+COMMENT ON COLUMN leadscore.unsettled_lead.model IS 'Model by which to score.';
+COMMENT ON COLUMN leadscore.unsettled_lead.lead_key IS 'Key of the lead, as text.';
+
 CREATE TABLE leadscore.rescore_run (
 	model		text COLLATE "C" PRIMARY KEY REFERENCES leadscore.attachment ON DELETE CASCADE,
 	version		bigint NOT NULL,
@@ -1366,6 +1377,7 @@ COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.attachment', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.watched', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.unsettled_lead', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rescore_run', '');
 
 CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.attachment
@@ -1375,6 +1387,10 @@ CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.attachment
 CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.watched
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.watched
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.unsettled_lead
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.unsettled_lead
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.rescore_run
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
@@ -1418,7 +1434,7 @@ DECLARE
 BEGIN
 	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
 			 FROM pg_catalog.pg_trigger g
-			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.attachment,leadscore.watched,leadscore.rescore_run}'::pg_catalog.regclass[])
+			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.attachment,leadscore.watched,leadscore.unsettled_lead,leadscore.rescore_run}'::pg_catalog.regclass[])
 			   AND NOT g.tgisinternal
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
@@ -1485,7 +1501,7 @@ AS $$
 		WHERE NOT i.inhdetachpending
 	), kinds(kind, prefix, clause, function, once) AS (VALUES
 		('insert', 'leadscore_', 'AFTER INSERT ON %s FOR EACH ROW', 'leadscore.capture', true),
-		('update', 'leadscore_', 'AFTER UPDATE ON %s FOR EACH ROW WHEN (leadscore.lead_changed(%L, OLD.*, NEW.*))', 'leadscore.capture', true),
+		('update', 'leadscore_', 'AFTER UPDATE ON %s FOR EACH ROW WHEN (leadscore.lead_changed(%L::text, old.*, new.*))', 'leadscore.capture', true),
 		('delete', 'leadscore_', 'AFTER DELETE ON %s FOR EACH ROW', 'leadscore.capture', true),
 		('truncate', 'leadscore_', 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT', 'leadscore.capture', false),
 		-- sorts behind all others, whose changes the score is of
@@ -1502,7 +1518,7 @@ AS $$
 		   OR coalesce(a.score_column, a.temperature_column, a.grade_column, a.stage_column) IS NOT NULL)
 	UNION ALL
 	SELECT w.relation, n.name,
-		   format('CREATE TRIGGER %I AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION leadscore.capture_watched(%L)',
+		   format('CREATE TRIGGER %I AFTER INSERT OR DELETE OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION leadscore.capture_watched(%L)',
 				  n.name, w.relation, w.model)
 	FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation,
 		 LATERAL (SELECT ('leadscore_' || w.model || '_watch')::name) n(name)
@@ -1519,11 +1535,12 @@ COMMENT ON FUNCTION leadscore._expected_triggers(text) IS
 'Internal: the triggers that an attached model has, and how they are made.';
 
 CREATE FUNCTION leadscore._present_triggers(model text)
-RETURNS TABLE (relation regclass, trigger name, enabled boolean)
+RETURNS TABLE (relation regclass, trigger name, definition text, enabled boolean)
 LANGUAGE sql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT t.tgrelid::regclass, t.tgname, t.tgenabled = 'A'
+	-- one on a partition may have been left behind by what re-enabled them all
+	SELECT t.tgrelid::regclass, t.tgname, pg_get_triggerdef(t.oid), t.tgenabled = 'A'
 	FROM pg_trigger t
 	WHERE t.tgfoid IN ('leadscore.capture'::regproc, 'leadscore.write_back'::regproc, 'leadscore.capture_watched'::regproc)
 	  AND t.tgparentid = 0
@@ -1543,7 +1560,7 @@ BEGIN
 	FOR e IN
 		SELECT p.relation, p.trigger FROM leadscore._present_triggers(_install_triggers.model) p
 		WHERE NOT EXISTS (SELECT FROM leadscore._expected_triggers(_install_triggers.model) x
-						  WHERE x.relation = p.relation AND x.trigger = p.trigger)
+						  WHERE x.relation = p.relation AND x.trigger = p.trigger AND x.definition = p.definition)
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', e.trigger, e.relation);
 		RETURN NEXT format('dropped trigger %I on %s', e.trigger, e.relation);
@@ -1564,6 +1581,16 @@ BEGIN
 		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.relation, e.trigger);
 		RETURN NEXT format(CASE WHEN e.enabled IS NULL THEN 'created trigger %I on %s' ELSE 'enabled trigger %I on %s' END,
 						   e.trigger, e.relation);
+	END LOOP;
+	-- the partitions' own copies
+	FOR e IN
+		SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger FROM pg_trigger t
+		WHERE t.tgparentid <> 0 AND t.tgenabled <> 'A'
+		  AND t.tgfoid IN ('leadscore.capture'::regproc, 'leadscore.write_back'::regproc, 'leadscore.capture_watched'::regproc)
+		  AND t.tgargs = convert_to(_install_triggers.model, getdatabaseencoding()) || '\x00'::bytea
+	LOOP
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.relation, e.trigger);
+		RETURN NEXT format('enabled trigger %I on %s', e.trigger, e.relation);
 	END LOOP;
 END
 $$;
@@ -1716,6 +1743,13 @@ BEGIN
 				MESSAGE = format('scores of model "%s" cannot be written back', m.name),
 				DETAIL = 'Its source is not the table of leads, so that a lead''s score is known only after its row was written.',
 				HINT = format('Read them from the view leadscore.%s_scored.', m.name);
+		END IF;
+		IF m.key_column = ANY (written_back)
+			OR cardinality(written_back) > (SELECT count(DISTINCT c.name) FROM unnest(written_back) c(name)) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('scores of model "%s" cannot be written back', m.name),
+				DETAIL = 'Each value needs a column of its own, which is not the lead''s key.';
 		END IF;
 		SELECT c.name INTO stray FROM unnest(written_back) c(name)
 		WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.target AND a.attname = c.name
@@ -1934,6 +1968,9 @@ BEGIN
 		EXIT WHEN batch.finished;
 	END LOOP;
 	FOREACH key IN ARRAY held LOOP
+		written := written + leadscore._rescore_lead(_rescore_all.model, key)::integer;
+	END LOOP;
+	FOR key IN DELETE FROM leadscore.unsettled_lead WHERE model = _rescore_all.model RETURNING lead_key LOOP
 		written := written + leadscore._rescore_lead(_rescore_all.model, key)::integer;
 	END LOOP;
 	UPDATE leadscore.attachment SET rescored_version = batch.version, rescored_at = clock_timestamp()
@@ -2228,7 +2265,11 @@ BEGIN
 		-- from here on everybody writes by the new rules
 		PERFORM leadscore._wait_for_writers(ARRAY[a.target] || ARRAY(
 			SELECT w.relation FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation WHERE w.model = a.model));
-		EXECUTE format('SELECT count(*) FROM leadscore.%I', a.model || '_state') INTO r.total;
+		-- an estimate will do, where there is one
+		SELECT c.reltuples::bigint INTO r.total FROM pg_class c WHERE c.oid = to_regclass(format('leadscore.%I', a.model || '_state'));
+		IF r.total IS NULL OR r.total < 100000 THEN
+			EXECUTE format('SELECT count(*) FROM leadscore.%I', a.model || '_state') INTO r.total;
+		END IF;
 		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total)
 		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total)
 		ON CONFLICT (model) DO UPDATE
@@ -2286,7 +2327,7 @@ LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.rescore_step(text, integer, boolean) IS
 'One transaction''s worth of a rescore; leadscore.rescore() calls it until it is finished.  Errors: as rescore().';
 
-CREATE PROCEDURE leadscore.rescore(model text, batch_size integer DEFAULT 5000, write_back boolean DEFAULT false)
+CREATE PROCEDURE leadscore.rescore(model text, batch_size integer DEFAULT 10000, write_back boolean DEFAULT false)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -2331,7 +2372,7 @@ COMMENT ON COLUMN leadscore.rescore_progress.remaining IS 'How long it may still
 --
 
 CREATE FUNCTION leadscore._state_counts(model text, OUT leads bigint, OUT stale bigint, OUT hot bigint, OUT warm bigint, OUT cold bigint, OUT problems bigint, OUT due bigint)
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -2355,7 +2396,7 @@ COMMENT ON FUNCTION leadscore._state_counts(text) IS
 'Internal: leads of an attached model, those whose state is older than the rules, and by temperature; NULL to those who may not read the state table.';
 
 CREATE FUNCTION leadscore._unscored_leads(model text) RETURNS bigint
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -2381,7 +2422,8 @@ SELECT m.name AS model,
 	   m.target::pg_catalog.text AS target,
 	   a.model IS NOT NULL AS attached,
 	   c.leads,
-	   c.stale + u.unscored AS stale_leads,
+	   c.stale + u.unscored
+	   + (SELECT pg_catalog.count(*) FROM leadscore.unsettled_lead l WHERE l.model = m.name) AS stale_leads,
 	   c.hot, c.warm, c.cold,
 	   c.problems AS leads_with_problems,
 	   (SELECT pg_catalog.count(*) FROM leadscore.problem p WHERE p.model = m.name) AS problems,
@@ -2399,7 +2441,8 @@ LEFT JOIN LATERAL leadscore._unscored_leads(a.model) u(unscored) ON true
 LEFT JOIN LATERAL (
 	SELECT pg_catalog.count(p.trigger) AS present, pg_catalog.count(*) AS expected
 	FROM leadscore._expected_triggers(a.model) x
-	LEFT JOIN leadscore._present_triggers(a.model) p ON p.relation = x.relation AND p.trigger = x.trigger AND p.enabled) t
+	LEFT JOIN leadscore._present_triggers(a.model) p
+		ON p.relation = x.relation AND p.trigger = x.trigger AND p.definition = x.definition AND p.enabled) t
 	ON a.model IS NOT NULL;
 COMMENT ON VIEW leadscore.model_status IS
 'Each model with its leads, how many of them were scored by older rules, and the state of its triggers.  Counts are of the leads that the reader may see; NULL without the privilege to.';
@@ -2515,7 +2558,8 @@ BEGIN
 	FOR r IN
 		SELECT x.relation, x.trigger, p.enabled, c.relispartition OR i.inhrelid IS NOT NULL AS part
 		FROM leadscore._expected_triggers(m.name) x
-		LEFT JOIN leadscore._present_triggers(m.name) p ON p.relation = x.relation AND p.trigger = x.trigger
+		LEFT JOIN leadscore._present_triggers(m.name) p
+			ON p.relation = x.relation AND p.trigger = x.trigger AND p.definition = x.definition
 		JOIN pg_class c ON c.oid = x.relation
 		LEFT JOIN pg_inherits i ON i.inhrelid = x.relation
 		WHERE p.enabled IS NOT TRUE ORDER BY x.relation::text, x.trigger
@@ -2532,13 +2576,14 @@ BEGIN
 		  AND t.tgargs = convert_to(m.name, getdatabaseencoding()) || '\x00'::bytea
 	LOOP
 		RETURN QUERY SELECT 'trigger_disabled', format('%I on %s', r.tgname, r.relation), 'It does not fire always.'::text,
-			format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I;', r.relation, r.tgname);
+			mend;
 	END LOOP;
 	FOR r IN
 		SELECT p.relation, p.trigger FROM leadscore._present_triggers(m.name) p
-		WHERE NOT EXISTS (SELECT FROM leadscore._expected_triggers(m.name) x WHERE x.relation = p.relation AND x.trigger = p.trigger)
+		WHERE NOT EXISTS (SELECT FROM leadscore._expected_triggers(m.name) x
+						  WHERE x.relation = p.relation AND x.trigger = p.trigger AND x.definition = p.definition)
 	LOOP
-		RETURN QUERY SELECT 'trigger_left_over', format('%I on %s', r.trigger, r.relation), 'The table has no leads of this model any more.'::text, mend;
+		RETURN QUERY SELECT 'trigger_left_over', format('%I on %s', r.trigger, r.relation), 'It is not one that the model needs.'::text, mend;
 	END LOOP;
 	FOR r IN
 		SELECT c.lead_column FROM (VALUES (a.score_column), (a.temperature_column), (a.grade_column), (a.stage_column)) c(lead_column)
@@ -2570,6 +2615,10 @@ BEGIN
 		IF n > 0 THEN
 			RETURN QUERY SELECT 'stale_states', state::text, format('%s leads were scored by older rules.', n), format('CALL leadscore.rescore(%L);', m.name);
 		END IF;
+		SELECT count(*) INTO n FROM leadscore.unsettled_lead l WHERE l.model = m.name;
+		IF n > 0 THEN
+			RETURN QUERY SELECT 'unsettled_leads', state::text, format('%s leads may show an old look-up.', n), mend;
+		END IF;
 		stale := leadscore._write_back_is_stale(m.name, 'l', 's');
 		IF stale IS NOT NULL THEN
 			EXECUTE format('SELECT count(*) FROM %s l JOIN %s s ON s.lead_key = l.%I WHERE %s', a.target, state, a.key_column, stale) INTO n;
@@ -2594,6 +2643,9 @@ AS $$
 	SELECT m.name, d.finding, d.object, d.detail, d.remedy
 	FROM leadscore.model m, LATERAL leadscore._doctor(m.name) d
 	WHERE doctor.model IS NULL OR m.name = doctor.model
+	UNION ALL
+	SELECT doctor.model, 'unknown_model', doctor.model, 'There is no such model.', 'SELECT name FROM leadscore.model;'
+	WHERE NOT EXISTS (SELECT FROM leadscore.model m WHERE m.name = doctor.model) AND doctor.model IS NOT NULL
 	UNION ALL
 	SELECT NULL, 'foreign_trigger', format('%I on %s', t.tgname, t.tgrelid::regclass),
 		   'A trigger on a table of leadscore does not belong to it; it could run code with the owner''s rights.',
@@ -2660,6 +2712,25 @@ END
 $$;
 COMMENT ON FUNCTION leadscore._follow_key_type(text) IS
 'Internal: gives the state table the type that the leads'' key has now; was there anything to do?';
+
+CREATE FUNCTION leadscore._follow_row_security(model text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	forced	boolean := (SELECT c.relforcerowsecurity FROM leadscore.attachment a JOIN pg_class c ON c.oid = a.target
+						WHERE a.model = _follow_row_security.model);
+	state	regclass := to_regclass(format('leadscore.%I', _follow_row_security.model || '_state'));
+BEGIN
+	IF forced IS NOT DISTINCT FROM (SELECT c.relforcerowsecurity FROM pg_class c WHERE c.oid = state) THEN
+		RETURN false;
+	END IF;
+	EXECUTE format('ALTER TABLE %s %s ROW LEVEL SECURITY', state, CASE WHEN forced THEN 'FORCE' ELSE 'NO FORCE' END);
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION leadscore._follow_row_security(text) IS
+'Internal: has row security of the leads'' table hold for the owner of the states if it does for that of the leads; was there anything to do?';
 
 CREATE FUNCTION leadscore._repair(model text) RETURNS text[]
 LANGUAGE plpgsql
@@ -2746,6 +2817,9 @@ BEGIN
 		done := done || format('gave states and view to %I', owner);
 	END IF;
 
+	IF leadscore._follow_row_security(a.model) THEN
+		done := done || 'row security follows the leads'' table'::text;
+	END IF;
 	done := done || ARRAY(SELECT t FROM leadscore._install_triggers(a.model) t);
 	n := leadscore._rescore_all(a.model);
 	IF n > 0 THEN
@@ -2776,7 +2850,7 @@ BEGIN
 		  AND p.proname IN ('_install_triggers', '_create_state_table', '_finish_state_table', '_create_scored_view',
 							'_require_attachable', '_backfill', '_rescore_batch', '_rescore_lead', '_rescore_all',
 							'_wait_for_writers', '_attach', '_detach', '_watch', '_unwatch', '_run_as_owner_of',
-							'_write_back_batch', '_rescore_step', '_follow_key_type', '_repair')
+							'_write_back_batch', '_rescore_step', '_follow_key_type', '_follow_row_security', '_repair')
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
 	END LOOP;

@@ -129,7 +129,6 @@ lock_model_row(const char *model)
 				"pg_catalog, pg_temp");
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT FROM leadscore.model m WHERE m.name = $1 "
-							  "AND NOT EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = m.name) "
 							  "FOR UPDATE",
 							  1, &type, &value, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not lock scoring model \"%s\"", model);
@@ -210,7 +209,8 @@ leadscore_act_as_owner(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the scoring model must not be NULL")));
 	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	lock_model_row(model);
+	if (!is_attached(model))
+		lock_model_row(model);
 	require_model_owner(model);
 
 	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(self));

@@ -63,9 +63,15 @@ typedef struct CapturedTable
 	AttrNumber *map;			/* column of each that the rules read */
 	AttrNumber	last_column;	/* the last of them */
 	AttrNumber	write_back[NUM_WRITE_BACKS];
+	bool		may_refuse;		/* some of these do not take any value */
 	FmgrInfo	input[NUM_WRITE_BACKS];
 	Oid			input_param[NUM_WRITE_BACKS];
 } CapturedTable;
+
+/* What is written back. */
+static const StateColumn written_from[NUM_WRITE_BACKS] = {
+	STATE_SCORE, STATE_TEMPERATURE, STATE_GRADE, STATE_STAGE
+};
 
 static dlist_head statements = DLIST_STATIC_INIT(statements);
 
@@ -83,7 +89,7 @@ forget_statement(void *arg)
 
 /*
  * statement_scorer
- *		The scorer of a model for a statement, which the memory of its executor
+ *		The scorer of a model, not complete, for a statement, which the memory of its executor
  *		stands for: all triggers of a query have their functions in it,
  *		whichever table or partition they are on.
  */
@@ -125,7 +131,7 @@ statement_scorer(MemoryContext context, const char *model)
 			return scorer;
 		}
 	}
-	scorer = scorer_create(model);
+	scorer = scorer_prepare(model);
 	statement->scorers = lappend(statement->scorers, scorer);
 	MemoryContextSwitchTo(caller);
 
@@ -155,7 +161,7 @@ map_table(CapturedTable *table, Relation rel)
 	Rulebook   *rulebook = scorer->rulebook;
 	TupleDesc	desc = RelationGetDescr(rel);
 
-	if (rulebook == NULL || scorer->states->key_index < 0)
+	if (!scorer_complete(scorer) || scorer->states->key_index < 0)
 		return false;
 
 	/* whoever owns a table can hang the function on it: not his leads */
@@ -201,6 +207,7 @@ map_table(CapturedTable *table, Relation rel)
 		if (table->write_back[i] == 0)
 			continue;			/* dropped: doctor() tells */
 		type = TupleDescAttr(desc, table->write_back[i] - 1)->atttypid;
+		table->may_refuse |= !takes_any_value(written_from[i], type);
 		getTypeInputInfo(type, &input, &table->input_param[i]);
 		fmgr_info(input, &table->input[i]);
 	}
@@ -491,6 +498,7 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 	StateRow	row;
 	Datum		key;
 	bool		key_isnull;
+	bool		refused = false;
 	int			n = 0;
 	int			columns[NUM_WRITE_BACKS];
 	Datum		values[NUM_WRITE_BACKS];
@@ -527,20 +535,20 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < NUM_WRITE_BACKS; i++)
 	{
-		static const StateColumn from[NUM_WRITE_BACKS] = {
-			STATE_SCORE, STATE_TEMPERATURE, STATE_GRADE, STATE_STAGE
-		};
 		Form_pg_attribute att;
-		Datum		value = row.values[from[i]];
+		Datum		value = row.values[written_from[i]];
 		Datum		old;
 		bool		isnull;
 
 		if (table->write_back[i] == 0)
 			continue;
 		att = TupleDescAttr(slot->tts_tupleDescriptor, table->write_back[i] - 1);
-		if (!scorer_convert(table->scorer, key_isnull ? NULL : &key, from[i],
+		if (!scorer_convert(table->scorer, key_isnull ? NULL : &key, written_from[i],
 							att, &table->input[i], table->input_param[i], &value))
+		{
+			refused = true;
 			continue;
+		}
 		old = slot_getattr(slot, table->write_back[i], &isnull);
 		if (!isnull && datum_image_eq(old, value, att->attbyval, att->attlen))
 			continue;
@@ -549,6 +557,8 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 		nulls[n] = false;
 		n++;
 	}
+	if (table->may_refuse && !refused && by_update && !key_isnull)
+		clear_general_problem(table->scorer->model, key_to_text(table->scorer, key));
 	if (n > 0)
 		tuple = heap_modify_tuple_by_cols(tuple, RelationGetDescr(trigger->tg_relation),
 										  n, columns, values, nulls);

@@ -287,3 +287,20 @@ clear_all_problems(const char *model)
 					"WHERE p.model = $1 AND p.lead_key IS NOT NULL",
 					1, &type, &value, NULL);
 }
+
+/*
+ * clear_general_problem
+ *		The problem of a lead that is no rule's is over, if it had one.
+ */
+void
+clear_general_problem(const char *model, const char *lead_key)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(model);
+	values[1] = CStringGetTextDatum(lead_key);
+	run_on_problems("DELETE FROM leadscore.problem p "
+					"WHERE p.model = $1 AND p.lead_key = $2 AND p.rule IS NULL",
+					2, types, values, NULL);
+}

@@ -35,6 +35,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "problem.h"
 #include "scorer.h"
 #include "source.h"
 
@@ -378,14 +379,61 @@ walk_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
 	MemoryContextDelete(walk->row_context);
 }
 
-static Datum
-key_from_text(const Scorer *scorer, text *value)
+/* A walk where errors are caught. */
+typedef struct WalkCall
 {
-	Oid			input;
-	Oid			param;
+	Scorer	   *scorer;
+	const Datum *after;
+	int			limit;
+	Walk		walk;
+} WalkCall;
 
-	getTypeInputInfo(scorer->key_type, &input, &param);
-	return OidInputFunctionCall(input, text_to_cstring(value), param, -1);
+static void
+call_walk(void *arg)
+{
+	WalkCall   *call = (WalkCall *) arg;
+
+	walk_batch(call->scorer, call->after, call->limit, &call->walk);
+}
+
+static void
+list_key(TupleTableSlot *lead, void *arg)
+{
+	Walk	   *walk = (Walk *) arg;
+
+	slot_getallattrs(lead);
+	add_differing(walk, lead->tts_values[0]);
+	walk->last_key = *(Datum *) llast(walk->differing);
+	walk->seen++;
+}
+
+/*
+ * The source cannot be read in one go: list all leads of the batch, to be read
+ * one by one, so that only those that fail are left as they are.
+ */
+static void
+list_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
+{
+	const char *key = quote_identifier(scorer->key_column);
+	char	   *collate = collate_clause(scorer->states->key_collation);
+	Oid			types[] = {scorer->key_type, INT4OID};
+	Datum		values[2];
+	char		nulls[] = {after == NULL ? 'n' : ' ', ' ', '\0'};
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	memset(walk, 0, sizeof(Walk));
+	walk->scorer = scorer;
+	walk->context = CurrentMemoryContext;
+	values[0] = after != NULL ? *after : (Datum) 0;
+	values[1] = Int32GetDatum(limit);
+	relation_read_many(scorer->target,
+					   psprintf("SELECT t.%s FROM %s t WHERE t.%s IS NOT NULL AND ($1 IS NULL OR t.%s%s OPERATOR(pg_catalog.>) $1) "
+								"ORDER BY t.%s%s LIMIT $2",
+								key, qualified_relation_name(scorer->target), key,
+								key, collate, key, collate),
+					   2, types, values, nulls, snapshot, list_key, walk);
+	walk->finished = walk->seen < limit;
+	UnregisterSnapshot(snapshot);
 }
 
 /*
@@ -404,7 +452,8 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	MemoryContext context;
 	Scorer	   *scorer;
-	Walk		walk;
+	WalkCall	call;
+	Walk	   *walk = &call.walk;
 	Datum		after = (Datum) 0;
 	int64		written = 0;
 	ArrayBuildState *locked_keys = NULL;
@@ -419,20 +468,29 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 
 	scorer = create_scorer(model, &context);
 	if (!PG_ARGISNULL(1))
-		after = key_from_text(scorer, PG_GETARG_TEXT_PP(1));
-	walk_batch(scorer, PG_ARGISNULL(1) ? NULL : &after, PG_GETARG_INT32(2), &walk);
-	written = walk.inserted;
+		after = key_from_text(scorer, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	call.scorer = scorer;
+	call.after = PG_ARGISNULL(1) ? NULL : &after;
+	call.limit = PG_GETARG_INT32(2);
+	if (!scorer->through_source)
+		call_walk(&call);
+	else if (catch_error(call_walk, &call) != NULL)
+	{
+		state_table_recover(scorer->states);
+		list_batch(scorer, call.after, call.limit, walk);
+	}
+	written = walk->inserted;
 
 	/* a lead may have changed between snapshot and insertion of its state */
-	if (walk.inserted > 0)
+	if (walk->inserted > 0)
 	{
-		Walk		again;
+		WalkCall	again = call;
 
-		walk_batch(scorer, PG_ARGISNULL(1) ? NULL : &after, PG_GETARG_INT32(2), &again);
-		walk.differing = list_concat(walk.differing, again.differing);
+		call_walk(&again);
+		walk->differing = list_concat(walk->differing, again.walk.differing);
 	}
 
-	foreach(lc, walk.differing)
+	foreach(lc, walk->differing)
 	{
 		Datum		key = *(Datum *) lfirst(lc);
 		bool		locked;
@@ -445,13 +503,13 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 										   false, TEXTOID, CurrentMemoryContext);
 	}
 
-	values[0] = Int64GetDatum(walk.seen);
+	values[0] = Int64GetDatum(walk->seen);
 	values[1] = Int64GetDatum(written);
-	nulls[2] = walk.seen == 0;
-	if (walk.seen > 0)
-		values[2] = CStringGetTextDatum(key_to_text(scorer, walk.last_key));
+	nulls[2] = walk->seen == 0;
+	if (walk->seen > 0)
+		values[2] = CStringGetTextDatum(key_to_text(scorer, walk->last_key));
 	values[3] = Int64GetDatum(scorer->rulebook->version.number);
-	values[4] = BoolGetDatum(walk.finished);
+	values[4] = BoolGetDatum(walk->finished);
 	nulls[5] = locked_keys == NULL;
 	if (locked_keys != NULL)
 		values[5] = makeArrayResult(locked_keys, CurrentMemoryContext);
@@ -474,7 +532,7 @@ leadscore_rescore_lead(PG_FUNCTION_ARGS)
 	Scorer	   *scorer = create_scorer(model, &context);
 	bool		written;
 
-	written = scorer_rescore(scorer, key_from_text(scorer, PG_GETARG_TEXT_PP(1)),
+	written = scorer_rescore(scorer, key_from_text(scorer, text_to_cstring(PG_GETARG_TEXT_PP(1))),
 							 false, NULL);
 	MemoryContextDelete(context);
 	PG_RETURN_BOOL(written);

@@ -43,6 +43,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "ruletable.h"
@@ -92,6 +93,33 @@ leadscore_relation(const char *name)
 						LEADSCORE_SCHEMA, name),
 				 errhint("Reinstall the extension leadscore.")));
 	return relid;
+}
+
+/*
+ * is_attached
+ *		Are leads scored by a model as they are written, by what is committed
+ *		or our own?
+ */
+bool
+is_attached(const char *model)
+{
+	Relation	rel = table_open(leadscore_relation("attachment"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	/* the model is the first column */
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, leadscore_relation("attachment_pkey"), true,
+							  snapshot, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	return found;
 }
 
 /*

@@ -46,6 +46,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "clock.h"
 #include "condition.h"
 #include "rulebook.h"
 #include "ruletable.h"
@@ -58,6 +59,7 @@ typedef struct ModelInfo
 {
 	Oid			source;
 	pg_tz	   *time_zone;
+	bool		attached;
 } ModelInfo;
 
 
@@ -109,6 +111,7 @@ find_model(const char *name, ModelInfo *model)
 										 values[Anum_model_source - 1]);
 		model->time_zone =
 			find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
+		model->attached = is_attached(name);
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -145,6 +148,19 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 	condition_scope_path(&scope, path);
 	condition_analyze(&scope, text, type, what, &condition);
 	condition_plan(&scope, text, what, &condition);
+	if (model->attached && type != TIMESTAMPTZOID)
+	{
+		ClockProblem problem = {0};
+
+		/* a stored score has to know when time changes it */
+		(void) clock_comparisons(condition.expr, &problem);
+		if (problem.message != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s cannot be used while the model is attached: %s",
+							what, problem.message),
+					 problem.hint != NULL ? errhint("%s", problem.hint) : 0));
+	}
 	condition_scope_close(&scope);
 	relation_close(source, AccessShareLock);
 	if (nowait)
@@ -446,6 +462,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 									values[Anum_model_source - 1]);
 	model.time_zone =
 		find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
+	model.attached = is_attached(name);
 	path = choose_path(row, old_row, desc, Anum_model_search_path, changed,
 					   trigger->tg_relation->rd_rel->relowner,
 					   &restoring, &fill);
@@ -510,7 +527,7 @@ Datum
 leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"factor", "rule", "threshold", "problem",
-		"attachment", "watched", "rescore_run"};
+		"attachment", "watched", "unsettled_lead", "rescore_run"};
 	static const char *role_before = NULL;
 	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
 										   tables, lengthof(tables));

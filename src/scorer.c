@@ -70,6 +70,21 @@ key_to_text(const Scorer *scorer, Datum key)
 }
 
 
+/*
+ * key_from_text
+ *		The reverse.
+ */
+Datum
+key_from_text(const Scorer *scorer, const char *text_key)
+{
+	Oid			input;
+	Oid			param;
+
+	getTypeInputInfo(scorer->key_type, &input, &param);
+	return OidInputFunctionCall(input, unconstify(char *, text_key), param, -1);
+}
+
+
 /* --------------------------------------------------------------------
  * Setting up
  * --------------------------------------------------------------------
@@ -241,6 +256,19 @@ watches_anything(const char *model, Snapshot snapshot)
 }
 
 /*
+ * Something is missing: tell the session, and do without rules.
+ */
+static void
+give_up(Scorer *scorer, const char *missing)
+{
+	if (missing == NULL)
+		return;
+	release_scorer(scorer);
+	warn_of_problem(scorer->model, NO_RULE,
+					ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, missing);
+}
+
+/*
  * Can there never be two leads with one key, not even for a moment?
  *
  * Not where the index is checked late, nor where a table has parts.
@@ -278,60 +306,91 @@ keeps_key_unique(const Scorer *scorer)
 }
 
 /*
- * scorer_create
- *		Get ready to score leads of an attached model by its newest rules, in
- *		the current memory context, which also holds the rulebook.
+ * scorer_prepare
+ *		Get to know an attached model and its newest rules, in the current
+ *		memory context, which also holds the rulebook.
  *
  * If the model cannot score, for whatever reason, the rulebook is NULL; the
  * session has been told.
  */
 Scorer *
-scorer_create(const char *model)
+scorer_prepare(const char *model)
 {
 	Scorer	   *scorer = palloc0(sizeof(Scorer));
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	const char *missing = NULL;
-	Oid			states;
 
 	scorer->model = pstrdup(model);
-	for (int i = 0; i < NUM_TEMPERATURES; i++)
-		scorer->temperatures[i] = CStringGetTextDatum(temperature_label((Temperature) i));
-	states = get_relname_relid(psprintf("%s_state", model),
-							   get_namespace_oid(LEADSCORE_SCHEMA, false));
+	scorer->context = CurrentMemoryContext;
 	if (!load_attachment(scorer, snapshot))
 		missing = "the model is not attached";
-	else if (!OidIsValid(states) ||
-			 (scorer->states = state_table_create(states)) == NULL)
+	else if (!scorer_load_rules(scorer, snapshot))
+		missing = "the model or its source is gone";
+	else if (!ConditionalLockRelationOid(scorer->rulebook->source, AccessShareLock))
+	{
+		/* wait for it, and see what has become of it */
+		LockRelationOid(scorer->rulebook->source, AccessShareLock);
+		if (!OidIsValid(relation_owner(scorer->rulebook->source)))
+			missing = "its source is gone";
+	}
+	if (missing == NULL)
+	{
+		scorer->through_source |= reads_virtual_columns(scorer->rulebook);
+		scorer->is_watching = scorer->through_source && watches_anything(model, snapshot);
+	}
+	UnregisterSnapshot(snapshot);
+	give_up(scorer, missing);
+
+	return scorer;
+}
+
+/*
+ * scorer_complete
+ *		Get ready to read and write states as well; false if the model cannot
+ *		score.
+ */
+bool
+scorer_complete(Scorer *scorer)
+{
+	MemoryContext caller;
+	const char *missing = NULL;
+	Oid			states;
+
+	if (scorer->rulebook == NULL || scorer->states != NULL)
+		return scorer->rulebook != NULL;
+
+	caller = MemoryContextSwitchTo(scorer->context);
+	states = get_relname_relid(psprintf("%s_state", scorer->model),
+							   get_namespace_oid(LEADSCORE_SCHEMA, false));
+	if (!OidIsValid(states) ||
+		(scorer->states = state_table_create(states)) == NULL)
 		missing = "its state table is not there, or not as attach() made it";
 	else
 	{
 		scorer->key_type = TupleDescAttr(scorer->states->desc,
 										 scorer->states->columns[STATE_LEAD_KEY] - 1)->atttypid;
-		if (!scorer_load_rules(scorer, snapshot))
-			missing = "the model or its source is gone";
-		else if (!ConditionalLockRelationOid(scorer->rulebook->source, AccessShareLock))
-		{
-			/* wait for it, and see what has become of it */
-			LockRelationOid(scorer->rulebook->source, AccessShareLock);
-			if (!OidIsValid(relation_owner(scorer->rulebook->source)))
-				missing = "its source is gone";
-		}
-		if (missing == NULL && !source_key_fits(scorer))
+		for (int i = 0; i < NUM_TEMPERATURES; i++)
+			scorer->temperatures[i] = CStringGetTextDatum(temperature_label((Temperature) i));
+		scorer->unique_key = keeps_key_unique(scorer);
+		if (!source_key_fits(scorer))
 			missing = "the key of its leads is gone or of another type";
-		if (missing != NULL)
-			release_scorer(scorer);
-		else
-		{
-			scorer->unique_key = keeps_key_unique(scorer);
-			scorer->through_source |= reads_virtual_columns(scorer->rulebook);
-			scorer->is_watching = scorer->through_source && watches_anything(model, snapshot);
-		}
 	}
-	UnregisterSnapshot(snapshot);
+	give_up(scorer, missing);
+	MemoryContextSwitchTo(caller);
 
-	if (missing != NULL)
-		warn_of_problem(model, NO_RULE, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-				  missing);
+	return missing == NULL;
+}
+
+/*
+ * scorer_create
+ *		Both.
+ */
+Scorer *
+scorer_create(const char *model)
+{
+	Scorer	   *scorer = scorer_prepare(model);
+
+	(void) scorer_complete(scorer);
 	return scorer;
 }
 
@@ -360,26 +419,6 @@ read_source(void *arg)
 }
 
 /*
- * As the transaction commits, and a look-up has changed since they were
- * scored: score leads again.
- */
-static void
-settle_leads(const char *model, List *keys)
-{
-	Scorer	   *scorer = scorer_create(model);
-	ListCell   *lc;
-
-	if (scorer->rulebook == NULL)
-		return;
-	foreach(lc, keys)
-	{
-		bool		locked;
-
-		(void) scorer_rescore(scorer, *(Datum *) lfirst(lc), true, &locked);
-	}
-}
-
-/*
  * scorer_read
  *		Get a lead's row of the source into the rulebook's slot.
  */
@@ -390,7 +429,7 @@ scorer_read(Scorer *scorer, Datum key)
 	ErrorData  *error;
 
 	if (scorer->is_watching)
-		settle_lead(scorer->model, scorer->key_type, key, settle_leads);
+		settle_lead(scorer->model, scorer->key_type, key, scorer_settle);
 
 	/* a view can do anything, so that nothing less would do */
 	error = catch_error(read_source, &read);
@@ -532,6 +571,17 @@ convert_value(void *arg)
 }
 
 /*
+ * takes_any_value
+ *		Can every value of a state's column be written to one of this type?
+ */
+bool
+takes_any_value(StateColumn column, Oid type)
+{
+	return type == TEXTOID ||
+		(column == STATE_SCORE && (type == INT4OID || type == INT8OID));
+}
+
+/*
  * scorer_convert
  *		Make a value of a state row one for a column of the lead's own row.
  *
@@ -544,14 +594,12 @@ scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 	Conversion	conversion = {column, att, input, param, *value};
 	ErrorData  *error = NULL;
 
-	/* the usual types take anything */
-	if ((column == STATE_SCORE && att->atttypid == INT4OID) ||
-		((column == STATE_TEMPERATURE || column == STATE_GRADE) &&
-		 att->atttypid == TEXTOID))
-		return true;
-	if (att->atttypid == TEXTOID ||
-		(column == STATE_SCORE && att->atttypid == INT8OID))
-		convert_value(&conversion);
+	if (takes_any_value(column, att->atttypid))
+	{
+		/* as it is, but for those that are to become text or bigint */
+		if ((column == STATE_SCORE && att->atttypid != INT4OID) || column == STATE_STAGE)
+			convert_value(&conversion);
+	}
 	else
 		error = catch_error(convert_value, &conversion);
 	*value = conversion.value;
@@ -938,4 +986,39 @@ scorer_remove_all(Scorer *scorer)
 	impersonate_end(&impersonation);
 
 	clear_all_problems(scorer->model);
+}
+
+/*
+ * Bring the state of a lead up to date, now or later.
+ */
+void
+scorer_rescore_or_leave(Scorer *scorer, Datum key)
+{
+	bool		locked;
+
+	(void) scorer_rescore(scorer, key, true, &locked);
+	if (locked)
+		settle_later(scorer->model, key_to_text(scorer, key));
+}
+
+/*
+ * scorer_settle
+ *		As the transaction commits, and look-ups have changed since they were
+ *		scored: score leads again, and those that others left over.
+ */
+void
+scorer_settle(const char *model, List *keys, List *left_over)
+{
+	Scorer	   *scorer;
+	ListCell   *lc;
+
+	if (keys == NIL && left_over == NIL)
+		return;
+	scorer = scorer_create(model);
+	if (scorer->rulebook == NULL)
+		return;
+	foreach(lc, keys)
+		scorer_rescore_or_leave(scorer, *(Datum *) lfirst(lc));
+	foreach(lc, left_over)
+		scorer_rescore_or_leave(scorer, key_from_text(scorer, (char *) lfirst(lc)));
 }

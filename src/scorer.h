@@ -49,9 +49,10 @@ typedef enum ReadResult
 typedef struct Scorer
 {
 	MemoryContextCallback release;
+	MemoryContext context;
 	char	   *model;
 	Rulebook   *rulebook;		/* holds a reference; NULL: cannot score */
-	StateTable *states;
+	StateTable *states;			/* NULL: not complete yet */
 	Oid			target;
 	char	   *key_column;
 	Oid			key_type;		/* of the state's lead_key */
@@ -65,6 +66,8 @@ typedef struct Scorer
 
 extern Scorer *scorer_attachment(const char *model);
 extern bool scorer_load_rules(Scorer *scorer, Snapshot snapshot);
+extern Scorer *scorer_prepare(const char *model);
+extern bool scorer_complete(Scorer *scorer);
 extern Scorer *scorer_create(const char *model);
 extern ReadResult scorer_read(Scorer *scorer, Datum key);
 extern void scorer_flag_problem(Scorer *scorer, Datum key);
@@ -74,6 +77,7 @@ extern void scorer_evaluate(Scorer *scorer, Datum key, bool quietly,
 extern bool scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 						   Form_pg_attribute att, FmgrInfo *input, Oid param,
 						   Datum *value);
+extern bool takes_any_value(StateColumn column, Oid type);
 extern void scorer_current_stage(Scorer *scorer, Datum key, StateRow *row);
 extern void scorer_store(Scorer *scorer, Datum key, const Datum *old_key,
 						 StateRow *row, bool is_new, CommandId replaced_by);
@@ -86,6 +90,9 @@ extern bool scorer_would_change(Scorer *scorer, const StateRow *old,
 								StateRow *row);
 extern const char *temperature_label(Temperature temperature);
 extern bool same_key_type(Oid column, Oid key);
+extern void scorer_rescore_or_leave(Scorer *scorer, Datum key);
+extern void scorer_settle(const char *model, List *keys, List *left_over);
+extern Datum key_from_text(const Scorer *scorer, const char *text_key);
 extern char *key_to_text(const Scorer *scorer, Datum key);
 
 #endif							/* LEADSCORE_SCORER_H */

@@ -13,7 +13,8 @@
  * scored leads, exclusively by those who changed look-ups.  It is the last one
  * that a transaction takes, and nothing is waited for behind it: a state that
  * somebody else holds is left to him, who has yet to come here.  So nobody
- * deadlocks over it.
+ * deadlocks over it.  Should he roll back, the lead is left over for the next
+ * one who settles anything of the model (leadscore.unsettled_lead).
  *
  * That a look-up has changed is told by an invalidation of leadscore.watched:
  * it reaches others before the lock does, whatever their isolation level.
@@ -24,8 +25,11 @@
 
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -35,6 +39,7 @@
 #include "problem.h"
 #include "rulebook.h"
 #include "settle.h"
+#include "source.h"
 
 /* Tells our locks from advisory ones, which have 1 or 2 there. */
 #define SETTLE_LOCK_CLASS 3
@@ -74,6 +79,75 @@ lock_model(const char *model, LOCKMODE mode)
 }
 
 /*
+ * Run a statement on leadscore.unsettled_lead as its owner, with the newest
+ * rows; its results stay in the SPI context of the caller.
+ */
+static void
+run_on_unsettled(const char *text, int nargs, Datum *values)
+{
+	static Oid	types[] = {TEXTOID, TEXTOID};
+	Impersonation impersonation;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SPIPlanPtr	plan;
+
+	impersonate(&impersonation, relation_owner(leadscore_relation("unsettled_lead")),
+				"pg_catalog, pg_temp");
+	plan = SPI_prepare(text, nargs, types);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot,
+							 false, true, 0) < 0)
+		elog(ERROR, "could not write to leadscore.unsettled_lead");
+	UnregisterSnapshot(snapshot);
+	impersonate_end(&impersonation);
+}
+
+/*
+ * settle_later
+ *		Somebody else holds the state of a lead whose look-up we changed.  He
+ *		will come by here as he commits; but he may not commit.
+ */
+void
+settle_later(const char *model, const char *lead_key)
+{
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(model);
+	values[1] = CStringGetTextDatum(lead_key);
+	SPI_connect();
+	run_on_unsettled("INSERT INTO leadscore.unsettled_lead VALUES ($1, $2) ON CONFLICT DO NOTHING",
+					 2, values);
+	SPI_finish();
+}
+
+/*
+ * The keys, as text, of leads that were left for later; they are ours now.
+ */
+static List *
+take_left_over(const char *model)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		value = CStringGetTextDatum(model);
+	List	   *keys = NIL;
+
+	SPI_connect();
+	run_on_unsettled("DELETE FROM leadscore.unsettled_lead u WHERE u.model = $1 AND u.lead_key IN "
+					 "(SELECT l.lead_key FROM leadscore.unsettled_lead l WHERE l.model = $1 "
+					 "ORDER BY l.lead_key LIMIT 100 FOR UPDATE SKIP LOCKED) RETURNING u.lead_key",
+					 1, &value);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *key = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		keys = lappend(keys, pstrdup(key));
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+
+	return keys;
+}
+
+/*
  * Settle one model.
  */
 static void
@@ -85,13 +159,18 @@ settle_model(void *arg)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	lock_model(model->model, model->rows != NIL ? ExclusiveLock : ShareLock);
 	changed = rulebook_signals(leadscore_relation("watched")) != model->signals;
+	if (!changed && model->rows == NIL)
+	{
+		PopActiveSnapshot();
+		return;
+	}
 	if (model->rows != NIL)
 	{
 		signal_change();
 		model->score_rows(model->model, model->rows, model->leads);
 	}
-	if (changed && model->leads != NIL)
-		model->score_leads(model->model, model->leads);
+	model->score_leads(model->model, changed ? model->leads : NIL,
+					   take_left_over(model->model));
 	PopActiveSnapshot();
 }
 
@@ -211,7 +290,8 @@ settle_lead(const char *model, Oid key_type, Datum key,
  *		concerned.
  */
 void
-settle_row(const char *model, Oid relid, Datum row, SettleRowsFunction function)
+settle_row(const char *model, Oid relid, Datum row, SettleRowsFunction function,
+		   SettleLeadsFunction leads_function)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Unsettled  *entry = find_unsettled(model);
@@ -220,6 +300,7 @@ settle_row(const char *model, Oid relid, Datum row, SettleRowsFunction function)
 	copy->relid = relid;
 	copy->row = datumCopy(row, false, -1);
 	entry->score_rows = function;
+	entry->score_leads = leads_function;
 	entry->rows = lappend(entry->rows, copy);
 	MemoryContextSwitchTo(caller);
 }

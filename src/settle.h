@@ -25,12 +25,16 @@ typedef struct UnsettledRow
  */
 typedef void (*SettleRowsFunction) (const char *model, List *rows, List *done);
 
-/* Scores leads, whose keys are Datum pointers, again. */
-typedef void (*SettleLeadsFunction) (const char *model, List *leads);
+extern void settle_later(const char *model, const char *lead_key);
+
+/* Scores leads again: keys as Datum pointers, and as text those left over. */
+typedef void (*SettleLeadsFunction) (const char *model, List *leads,
+									 List *left_over);
 
 extern void settle_lead(const char *model, Oid key_type, Datum key,
 						SettleLeadsFunction function);
 extern void settle_row(const char *model, Oid relid, Datum row,
-					   SettleRowsFunction function);
+					   SettleRowsFunction function,
+					   SettleLeadsFunction leads_function);
 
 #endif							/* LEADSCORE_SETTLE_H */

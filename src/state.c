@@ -179,8 +179,10 @@ state_table_create(Oid relid)
 	table->key_index = -1;
 	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
 	{
-		for (int j = 0; j < table->desc->natts; j++)
+		/* usually they are in the order in which they were made */
+		for (int n = 0; n < table->desc->natts && table->columns[i] == 0; n++)
 		{
+			int			j = (i + n) % table->desc->natts;
 			Form_pg_attribute att = TupleDescAttr(table->desc, j);
 
 			if (!att->attisdropped &&

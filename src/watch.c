@@ -11,8 +11,6 @@
  */
 #include "leadscore.h"
 
-#include <ctype.h>
-
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
@@ -23,6 +21,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "parser/parse_type.h"
+#include "parser/parser.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -61,26 +60,30 @@ typedef struct WatchedTable
 } WatchedTable;
 
 
-/*
- * Does an expression say SELECT, rather than what to select?
- */
+/* An expression, and whether it is a query rather than what to select. */
+typedef struct Parsing
+{
+	const char *expression;
+	bool		is_query;
+} Parsing;
+
+static void
+parse_query(void *arg)
+{
+	Parsing    *parsing = (Parsing *) arg;
+	List	   *statements = raw_parser(parsing->expression, RAW_PARSE_DEFAULT);
+
+	parsing->is_query = list_length(statements) == 1 &&
+		IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt);
+}
+
 static bool
 is_query(const char *expression)
 {
-	static const char *const words[] = {"select", "with", "values", "table"};
+	Parsing		parsing = {expression, false};
 
-	while (isspace((unsigned char) *expression) || *expression == '(')
-		expression++;
-	for (int i = 0; i < lengthof(words); i++)
-	{
-		size_t		length = strlen(words[i]);
-
-		if (pg_strncasecmp(expression, words[i], length) == 0 &&
-			!isalnum((unsigned char) expression[length]) &&
-			expression[length] != '_')
-			return true;
-	}
-	return false;
+	(void) catch_error(parse_query, &parsing);
+	return parsing.is_query;
 }
 
 /*
@@ -90,7 +93,7 @@ is_query(const char *expression)
 static char *
 watch_query(Oid relid, const char *expression)
 {
-	return psprintf("SELECT k.lead_key FROM (SELECT ($1).*) AS %s, "
+	return psprintf("SELECT k.* FROM (SELECT ($1).*) AS %s, "
 					"LATERAL (%s%s\n) AS k(lead_key)",
 					quote_identifier(get_rel_name(relid)),
 					is_query(expression) ? "" : "SELECT ", expression);
@@ -163,7 +166,7 @@ load_watched(WatchedTable *table, Relation target)
 			continue;
 		table->query = watch_query(relid, TextDatumGetCString(values[Anum_watched_lead_key - 1]));
 		table->path = TextDatumGetCString(values[Anum_watched_search_path - 1]);
-		table->usable = table->scorer->rulebook != NULL &&
+		table->usable = scorer_complete(table->scorer) &&
 			table->scorer->states->key_index >= 0;
 	}
 	systable_endscan(scan);
@@ -343,7 +346,7 @@ compare_keys(const ListCell *a, const ListCell *b)
  * else holds is left to him: he has yet to settle it (see settle.c).
  */
 static void
-rescore_keys(Scorer *scorer, List *keys, List *done)
+rescore_keys(Scorer *scorer, List *keys, List *done, bool at_commit)
 {
 	StateTable *states = scorer->states;
 	MemoryContext caller = CurrentMemoryContext;
@@ -371,7 +374,10 @@ rescore_keys(Scorer *scorer, List *keys, List *done)
 		if (ndone < list_length(done) && order == 0)
 			continue;
 		MemoryContextSwitchTo(context);
-		(void) scorer_rescore(scorer, key, true, &locked);
+		if (at_commit)
+			scorer_rescore_or_leave(scorer, key);
+		else
+			(void) scorer_rescore(scorer, key, true, &locked);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(context);
 	}
@@ -412,7 +418,7 @@ rescore_concerned_at_commit(const char *model, List *rows, List *done)
 	}
 	release_watched_table(&table);
 	if (keys != NIL)
-		rescore_keys(scorer, keys, done);
+		rescore_keys(scorer, keys, done, true);
 }
 
 /*
@@ -432,15 +438,17 @@ rescore_concerned(WatchedTable *table, TriggerData *trigger)
 		return;
 	}
 	row = heap_copy_tuple_as_datum(trigger->tg_trigtuple, desc);
-	settle_row(table->scorer->model, relid, row, rescore_concerned_at_commit);
+	settle_row(table->scorer->model, relid, row,
+			   rescore_concerned_at_commit, scorer_settle);
 	keys = find_keys(table, relid, row, keys);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 	{
 		row = heap_copy_tuple_as_datum(trigger->tg_newtuple, desc);
-		settle_row(table->scorer->model, relid, row, rescore_concerned_at_commit);
+		settle_row(table->scorer->model, relid, row,
+			   rescore_concerned_at_commit, scorer_settle);
 		keys = find_keys(table, relid, row, keys);
 	}
-	rescore_keys(table->scorer, keys, NIL);
+	rescore_keys(table->scorer, keys, NIL, false);
 }
 
 /* What a trigger does where errors are caught. */
