@@ -1357,6 +1357,8 @@ CREATE TABLE leadscore.rescore_run (
 	total		bigint NOT NULL,
 	seen		bigint NOT NULL DEFAULT 0,
 	written		bigint NOT NULL DEFAULT 0,
+	inserted	bigint NOT NULL DEFAULT 0,
+	write_back	boolean NOT NULL DEFAULT false,
 	held		text[] NOT NULL DEFAULT '{}',
 	walked		boolean NOT NULL DEFAULT false,
 	finished	boolean NOT NULL DEFAULT false
@@ -1371,6 +1373,8 @@ COMMENT ON COLUMN leadscore.rescore_run.after_key IS 'Key of the last lead done,
 COMMENT ON COLUMN leadscore.rescore_run.total IS 'Leads there are, more or less.';
 COMMENT ON COLUMN leadscore.rescore_run.seen IS 'Leads looked at.';
 COMMENT ON COLUMN leadscore.rescore_run.written IS 'States that were written.';
+COMMENT ON COLUMN leadscore.rescore_run.inserted IS 'States that are new.';
+COMMENT ON COLUMN leadscore.rescore_run.write_back IS 'Are the columns refreshed that are written back?';
 COMMENT ON COLUMN leadscore.rescore_run.held IS 'Keys of leads whose state somebody else held; they come last.';
 COMMENT ON COLUMN leadscore.rescore_run.walked IS 'Are all but the held ones done?';
 COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
@@ -1930,7 +1934,7 @@ COMMENT ON FUNCTION leadscore._backfill(text) IS
 'Internal: scores all leads into an empty state table.';
 
 CREATE FUNCTION leadscore._rescore_batch(model text, after text, size integer,
-	OUT seen bigint, OUT written bigint, OUT last_key text, OUT version bigint, OUT finished boolean, OUT held text[])
+	OUT seen bigint, OUT written bigint, OUT last_key text, OUT version bigint, OUT finished boolean, OUT held text[], OUT inserted bigint)
 AS 'MODULE_PATHNAME', 'leadscore_rescore_batch'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore._rescore_batch(text, text, integer) IS
@@ -2238,6 +2242,7 @@ DECLARE
 	batch	record;
 	before	numeric;
 	elapsed	interval;
+	orphan	text;
 	result	leadscore.rescore_step := (false, NULL);
 BEGIN
 	IF batch_size IS NULL OR batch_size < 1 THEN
@@ -2261,7 +2266,7 @@ BEGIN
 	SELECT version INTO now FROM leadscore.model WHERE name = _rescore_step.model;
 
 	SELECT * INTO r FROM leadscore.rescore_run WHERE rescore_run.model = _rescore_step.model FOR UPDATE;
-	IF NOT FOUND OR r.finished OR r.version <> now THEN
+	IF NOT FOUND OR r.finished OR r.version <> now OR (write_back AND NOT r.write_back) THEN
 		-- from here on everybody writes by the new rules
 		PERFORM leadscore._wait_for_writers(ARRAY[a.target] || ARRAY(
 			SELECT w.relation FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation WHERE w.model = a.model));
@@ -2270,11 +2275,12 @@ BEGIN
 		IF r.total IS NULL OR r.total < 100000 THEN
 			EXECUTE format('SELECT count(*) FROM leadscore.%I', a.model || '_state') INTO r.total;
 		END IF;
-		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total)
-		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total)
+		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, write_back)
+		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total, coalesce(_rescore_step.write_back, false))
 		ON CONFLICT (model) DO UPDATE
 		SET version = excluded.version, started_at = excluded.started_at, updated_at = excluded.updated_at,
-			after_key = NULL, total = excluded.total, seen = 0, written = 0, held = '{}', finished = false, walked = false;
+			after_key = NULL, total = excluded.total, seen = 0, written = 0, inserted = 0, write_back = excluded.write_back,
+			held = '{}', finished = false, walked = false;
 		RETURN result;
 	END IF;
 
@@ -2288,7 +2294,7 @@ BEGIN
 		before := floor(10.0 * r.seen / greatest(r.total, 1));
 		UPDATE leadscore.rescore_run
 		SET after_key = coalesce(batch.last_key, after_key), seen = seen + batch.seen,
-			written = written + batch.written, held = held || batch.held,
+			written = written + batch.written, inserted = inserted + batch.inserted, held = held || batch.held,
 			walked = batch.finished, updated_at = clock_timestamp()
 		WHERE rescore_run.model = a.model
 		RETURNING * INTO r;
@@ -2308,6 +2314,14 @@ BEGIN
 		RETURN result;
 	END IF;
 
+	IF r.inserted > 0 THEN
+		-- who was deleting a lead while its state was made, did not see that
+		PERFORM leadscore._wait_for_writers(ARRAY[a.target]);
+		FOR orphan IN EXECUTE format('SELECT s.lead_key::text FROM leadscore.%I s WHERE s.lead_exists
+									 AND NOT EXISTS (SELECT FROM %s l WHERE l.%I = s.lead_key)', a.model || '_state', a.target, a.key_column) LOOP
+			PERFORM leadscore._rescore_lead(a.model, orphan);
+		END LOOP;
+	END IF;
 	UPDATE leadscore.rescore_run SET finished = true, updated_at = clock_timestamp()
 	WHERE rescore_run.model = a.model;
 	UPDATE leadscore.attachment SET rescored_version = r.version, rescored_at = clock_timestamp()

@@ -124,6 +124,7 @@ fill_row(TupleTableSlot *lead, void *arg)
 	caller = MemoryContextSwitchTo(filling->batch_context);
 	scorer_evaluate(scorer, datumCopy(lead->tts_values[0], att->attbyval, att->attlen),
 					false, &row);
+	scorer_note_failures(scorer, lead->tts_values[0]);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, sizeof(bool) * states->desc->natts);
 	state_fill_slot(states, &row, slot);
@@ -441,9 +442,10 @@ list_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
  *		Bring the states of the next leads behind the key 'after' up to date.
  *
  * Returns the number of leads seen, of states written, the last key (NULL:
- * none), the version of the rules used, whether there are no more leads, and
- * the keys of leads whose state somebody else holds; those are left alone,
- * since waiting for them while holding others could end in a deadlock.
+ * none), the version of the rules used, whether there are no more leads, the
+ * keys of leads whose state somebody else holds, and how many states are new.
+ * What somebody else holds is left alone, since waiting for it while holding
+ * others could end in a deadlock.
  */
 PG_FUNCTION_INFO_V1(leadscore_rescore_batch);
 Datum
@@ -459,8 +461,8 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 	ArrayBuildState *locked_keys = NULL;
 	ListCell   *lc;
 	TupleDesc	desc;
-	Datum		values[6];
-	bool		nulls[6] = {false};
+	Datum		values[7];
+	bool		nulls[7] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -513,6 +515,7 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 	nulls[5] = locked_keys == NULL;
 	if (locked_keys != NULL)
 		values[5] = makeArrayResult(locked_keys, CurrentMemoryContext);
+	values[6] = Int64GetDatum(walk->inserted);
 	MemoryContextDelete(context);
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));

@@ -30,6 +30,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -451,32 +452,31 @@ set_value(StateRow *row, StateColumn column, Datum value)
 }
 
 /*
- * Note what failed for a lead; what failed before and does not any more is
- * forgotten.
+ * scorer_note_failures
+ *		Note what failed in the last evaluation; what failed for the lead before
+ *		and does not any more is forgotten.
  */
-static void
-note_failures(Scorer *scorer, Datum key, int nfailures,
-			  const RuleFailure *failures, const RuleFailure *channel)
+void
+scorer_note_failures(Scorer *scorer, Datum key)
 {
-	char	   *lead_key = key_to_text(scorer, key);
-	int64	   *rules = palloc(sizeof(int64) * (nfailures + 1));
-	int			n = 0;
+	char	   *lead_key;
+	int64	   *rules;
 
-	for (int i = 0; i < nfailures; i++)
+	if (scorer->nfailures == 0)
+		return;
+	lead_key = key_to_text(scorer, key);
+	rules = palloc(sizeof(int64) * scorer->nfailures);
+	for (int i = 0; i < scorer->nfailures; i++)
 	{
-		rules[n] = failures[i].rule < 0 ? NO_RULE :
-			scorer->rulebook->rules[failures[i].rule].id;
-		note_problem(scorer->model, rules[n], lead_key,
-					 failures[i].sqlerrcode, failures[i].message);
-		n++;
+		const RuleFailure *failure = &scorer->failures[i];
+
+		rules[i] = failure->rule < 0 ? NO_RULE :
+			scorer->rulebook->rules[failure->rule].id;
+		note_problem(scorer->model, rules[i], lead_key,
+					 failure->sqlerrcode, failure->message);
 	}
-	if (channel != NULL)
-	{
-		rules[n++] = NO_RULE;
-		note_problem(scorer->model, NO_RULE, lead_key,
-					 channel->sqlerrcode, channel->message);
-	}
-	clear_problems(scorer->model, lead_key, n, rules);
+	clear_problems(scorer->model, lead_key, scorer->nfailures, rules);
+	scorer->nfailures = 0;
 }
 
 /*
@@ -484,8 +484,9 @@ note_failures(Scorer *scorer, Datum key, int nfailures,
  *		Evaluate the row in the rulebook's slot into a new row of the state
  *		table, as of the start of the statement.
  *
- * The stage is that of a new lead.  With 'quietly' no problem is noted: there
- * will be another evaluation that does.
+ * The stage is that of a new lead.  What failed is kept for
+ * scorer_note_failures(), but not with 'quietly': then there will be another
+ * evaluation.
  */
 void
 scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
@@ -537,9 +538,19 @@ scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
 		failure.sqlerrcode = ERRCODE_CARDINALITY_VIOLATION;
 		failure.message = "the source has several rows for this lead; one of them was taken";
 	}
+	scorer->nfailures = 0;
 	if (has_problem && !quietly)
-		note_failures(scorer, key, nfailures, failures,
-					  channel_failed || scorer->several_rows ? &failure : NULL);
+	{
+		/* noted once the state is stored: whoever needs both, takes them so */
+		scorer->failures = palloc(sizeof(RuleFailure) * (nfailures + 1));
+		for (int i = 0; i < nfailures; i++)
+			scorer->failures[scorer->nfailures++] = failures[i];
+		if (channel_failed || scorer->several_rows)
+		{
+			failure.rule = -1;
+			scorer->failures[scorer->nfailures++] = failure;
+		}
+	}
 	scorer->several_rows = false;
 }
 
@@ -828,6 +839,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 	}
 	state_table_close(states);
 
+	scorer_note_failures(scorer, key);
 	if (had_problem && (moved || !DatumGetBool(row->values[STATE_HAS_PROBLEM])))
 		clear_problems(scorer->model,
 					   key_to_text(scorer, moved ? *old_key : key), 0, NULL);
@@ -950,6 +962,7 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 		state_table_close(states);
 		break;
 	}
+	scorer_note_failures(scorer, key);
 	if (had_problem)
 		clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
 
@@ -966,24 +979,31 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 void
 scorer_remove_all(Scorer *scorer)
 {
-	char	   *name = qualified_relation_name(scorer->states->relid);
-	Impersonation impersonation;
-	Snapshot	snapshot;
-	SPIPlanPtr	plan;
+	StateTable *states = scorer->states;
+	Form_pg_attribute att = TupleDescAttr(states->desc,
+										  states->columns[STATE_LEAD_KEY] - 1);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	IndexScanDesc scan;
+	StateRow	row;
 
-	impersonate(&impersonation, scorer->states->owner, "pg_catalog, pg_temp");
-	SPI_connect();
-	plan = SPI_prepare(psprintf("DELETE FROM %s", name), 0, NULL);
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (plan == NULL ||
-		SPI_execute_snapshot(plan, NULL, NULL, snapshot, InvalidSnapshot,
-							 false, false, 0) != SPI_OK_DELETE)
-		elog(ERROR, "could not remove rows of %s", name);
-	UnregisterSnapshot(snapshot);
-	if (SPI_processed > 0)
+	state_table_open(states);
+	scan = state_scan_begin(states, snapshot, NULL);
+	while (state_scan_next(states, scan, &row))
+	{
+		Datum		key = datumCopy(row.values[STATE_LEAD_KEY], att->attbyval, att->attlen);
+		StateRow	old;
+
+		CHECK_FOR_INTERRUPTS();
+		while (state_find(states, key, false, NULL, &old) &&
+			   !state_delete(states, &old))
+			;
+		if (!att->attbyval)
+			pfree(DatumGetPointer(key));
 		deleting_xact = GetTopTransactionId();
-	SPI_finish();
-	impersonate_end(&impersonation);
+	}
+	state_scan_end(states, scan);
+	state_table_close(states);
+	UnregisterSnapshot(snapshot);
 
 	clear_all_problems(scorer->model);
 }

@@ -59,6 +59,8 @@ typedef struct Scorer
 	bool		unique_key;		/* two leads never have one key */
 	bool		through_source; /* the source is not the target */
 	bool		is_watching;	/* some look-ups are watched */
+	int			nfailures;		/* of the last evaluation, to be noted */
+	RuleFailure *failures;
 	bool		several_rows;	/* the source had for the lead just read */
 	Datum		temperatures[NUM_TEMPERATURES]; /* as text */
 	char	   *write_back[NUM_WRITE_BACKS];	/* column names, or NULL */
@@ -74,6 +76,7 @@ extern void scorer_flag_problem(Scorer *scorer, Datum key);
 extern bool scorer_is_busy(Scorer *scorer, Datum key);
 extern void scorer_evaluate(Scorer *scorer, Datum key, bool quietly,
 							StateRow *row);
+extern void scorer_note_failures(Scorer *scorer, Datum key);
 extern bool scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 						   Form_pg_attribute att, FmgrInfo *input, Oid param,
 						   Datum *value);

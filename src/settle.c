@@ -16,6 +16,9 @@
  * deadlocks over it.  Should he roll back, the lead is left over for the next
  * one who settles anything of the model (leadscore.unsettled_lead).
  *
+ * A transaction that is prepared for a two-phase commit takes no lock; one that
+ * runs beside it may miss its look-ups.
+ *
  * That a look-up has changed is told by an invalidation of leadscore.watched:
  * it reaches others before the lock does, whatever their isolation level.
  *
@@ -57,6 +60,7 @@ typedef struct Unsettled
 
 static List *unsettled = NIL;	/* in TopTransactionContext */
 static bool callback_registered = false;
+static bool preparing = false;	/* for a two-phase commit */
 
 
 /*
@@ -157,7 +161,9 @@ settle_model(void *arg)
 	bool		changed;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	lock_model(model->model, model->rows != NIL ? ExclusiveLock : ShareLock);
+	/* a prepared transaction may keep its locks for days */
+	if (!preparing)
+		lock_model(model->model, model->rows != NIL ? ExclusiveLock : ShareLock);
 	changed = rulebook_signals(leadscore_relation("watched")) != model->signals;
 	if (!changed && model->rows == NIL)
 	{
@@ -219,6 +225,9 @@ settle_xact_callback(XactEvent event, void *arg)
 
 				/* what is written now is settled */
 				unsettled = NIL;
+				preparing = event == XACT_EVENT_PRE_PREPARE;
+				/* no subtransaction may begin before this is done */
+				CommandCounterIncrement();
 				list_sort(models, compare_models);
 				foreach(lc, models)
 					settle_safely((Unsettled *) lfirst(lc));
