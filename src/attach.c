@@ -209,7 +209,7 @@ leadscore_act_as_owner(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the scoring model must not be NULL")));
 	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!is_attached(model))
+	if (!has_row_for_model("attachment", model))
 		lock_model_row(model);
 	require_model_owner(model);
 

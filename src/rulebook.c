@@ -96,24 +96,23 @@ leadscore_relation(const char *name)
 }
 
 /*
- * is_attached
- *		Are leads scored by a model as they are written, by what is committed
- *		or our own?
+ * has_row_for_model
+ *		Is there a row for a model in one of our tables, whose primary key
+ *		begins with it?  By what is committed, or our own.
  */
 bool
-is_attached(const char *model)
+has_row_for_model(const char *table, const char *model)
 {
-	Relation	rel = table_open(leadscore_relation("attachment"), AccessShareLock);
+	Relation	rel = table_open(leadscore_relation(table), AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData key;
 	SysScanDesc scan;
 	bool		found;
 
-	/* the model is the first column */
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
 				CStringGetTextDatum(model));
-	scan = systable_beginscan(rel, leadscore_relation("attachment_pkey"), true,
-							  snapshot, 1, &key);
+	scan = systable_beginscan(rel, leadscore_relation(psprintf("%s_pkey", table)),
+							  true, snapshot, 1, &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);

@@ -181,7 +181,7 @@ extern void rulebook_release(Rulebook *rulebook);
 
 extern Oid	leadscore_relation(const char *name);
 extern void leadscore_release_owner(ResourceOwner owner, bool success);
-extern bool is_attached(const char *model);
+extern bool has_row_for_model(const char *table, const char *model);
 extern void rulebook_invalidate_plans(void);
 extern uint64 rulebook_signals(Oid relid);
 

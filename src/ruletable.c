@@ -111,7 +111,7 @@ find_model(const char *name, ModelInfo *model)
 										 values[Anum_model_source - 1]);
 		model->time_zone =
 			find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
-		model->attached = is_attached(name);
+		model->attached = has_row_for_model("attachment", name);
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -462,7 +462,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 									values[Anum_model_source - 1]);
 	model.time_zone =
 		find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
-	model.attached = is_attached(name);
+	model.attached = has_row_for_model("attachment", name);
 	path = choose_path(row, old_row, desc, Anum_model_search_path, changed,
 					   trigger->tg_relation->rd_rel->relowner,
 					   &restoring, &fill);

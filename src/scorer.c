@@ -235,28 +235,6 @@ source_key_fits(const Scorer *scorer)
 }
 
 /*
- * Does the model watch look-ups?
- */
-static bool
-watches_anything(const char *model, Snapshot snapshot)
-{
-	Relation	rel = table_open(leadscore_relation("watched"), AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	bool		found;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(model));
-	scan = systable_beginscan(rel, leadscore_relation("watched_pkey"), true,
-							  snapshot, 1, &key);
-	found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-
-	return found;
-}
-
-/*
  * Something is missing: tell the session, and do without rules.
  */
 static void
@@ -337,7 +315,7 @@ scorer_prepare(const char *model)
 	if (missing == NULL)
 	{
 		scorer->through_source |= reads_virtual_columns(scorer->rulebook);
-		scorer->is_watching = scorer->through_source && watches_anything(model, snapshot);
+		scorer->is_watching = scorer->through_source && has_row_for_model("watched", model);
 	}
 	UnregisterSnapshot(snapshot);
 	give_up(scorer, missing);

@@ -165,7 +165,8 @@ settle_model(void *arg)
 	if (!preparing)
 		lock_model(model->model, model->rows != NIL ? ExclusiveLock : ShareLock);
 	changed = rulebook_signals(leadscore_relation("watched")) != model->signals;
-	if (!changed && model->rows == NIL)
+	if (!changed && model->rows == NIL && 
+		!has_row_for_model("unsettled_lead", model->model))
 	{
 		PopActiveSnapshot();
 		return;

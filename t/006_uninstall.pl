@@ -92,6 +92,64 @@ like($err, qr/cannot drop extension leadscore because other objects depend on it
 is($node->safe_psql('postgres', 'SELECT count(*) FROM crm.scored'), 2, 'and work');
 $node->safe_psql('postgres', 'DROP VIEW crm.scored; DROP EXTENSION leadscore');
 
+# Attached models: their triggers, tables and views are in every dump, hold the
+# extension as long as they are there, and go with detach().
+$node->safe_psql('postgres', <<'EOS');
+CREATE TABLE crm.company (id int PRIMARY KEY, industry text);
+CREATE TABLE crm.part (region text, id int, employees int, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE crm.part_eu PARTITION OF crm.part FOR VALUES IN ('eu');
+CREATE TABLE crm.part_rest PARTITION OF crm.part DEFAULT;
+CREATE VIEW crm.looked AS SELECT l.id, l.employees, c.industry FROM crm.lead l LEFT JOIN crm.company c ON c.id = l.id;
+ALTER TABLE crm.lead ADD COLUMN score int, ADD COLUMN heat text;
+ALTER TABLE crm.lead ENABLE ROW LEVEL SECURITY;
+CREATE FUNCTION crm.stamp() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.title := upper(NEW.title); RETURN NEW; END $$;
+CREATE TRIGGER stamp BEFORE UPDATE ON crm.lead FOR EACH ROW EXECUTE FUNCTION crm.stamp();
+EOS
+$dump = dump_schema();
+$objects = count_objects();
+$node->safe_psql('postgres', <<'EOS');
+SET client_min_messages = error;
+CREATE EXTENSION leadscore;
+INSERT INTO leadscore.model (name, target, source) VALUES ('own', 'crm.lead', NULL), ('looked', 'crm.lead', 'crm.looked'), ('part', 'crm.part', NULL);
+UPDATE leadscore.model SET key_column = 'id' WHERE name = 'part';
+INSERT INTO leadscore.factor (model, name, axis) SELECT name, 'all', 'fit' FROM leadscore.model;
+INSERT INTO leadscore.rule (model, factor, condition, points) SELECT name, 'all', 'employees > 10', 1 FROM leadscore.model;
+INSERT INTO leadscore.rule (model, factor, condition, points) VALUES ('own', 'all', 'title::int > 10', 1);
+SELECT leadscore.attach('own', score_column => 'score', temperature_column => 'heat'), leadscore.attach('looked'), leadscore.attach('part');
+SELECT leadscore.watch('looked', 'crm.company', 'company.id');
+INSERT INTO crm.lead (id, employees) VALUES (10, 20);
+INSERT INTO crm.company VALUES (1, 'energy');
+UPDATE crm.lead SET employees = employees + 1;
+CALL leadscore.rescore('own', write_back => true);
+DELETE FROM crm.lead WHERE id = 10;
+EOS
+my $attached = dump_schema();
+like($attached, qr/^CREATE TABLE leadscore\.own_state /m, 'a dump has the state table');
+like($attached, qr/^CREATE VIEW leadscore\.own_scored /m, 'and the view');
+like($attached, qr/^ALTER TABLE crm\.lead ENABLE ALWAYS TRIGGER leadscore_own_update;/m, 'and the triggers, which fire always');
+($ret, $out, $err) = $node->psql('postgres', 'DROP EXTENSION leadscore');
+like($err, qr/cannot drop extension leadscore because other objects depend on it/, 'DROP EXTENSION without detach() fails');
+like($err, qr/\Q$_\E.* depends on/, "naming $_") foreach 'trigger leadscore_own_insert on table crm.lead', 'trigger leadscore_looked_watch on table crm.company',
+	'trigger leadscore_part_truncate on table crm.part_eu', 'leadscore.own_state', 'view leadscore.own_scored';
+is($node->safe_psql('postgres', q{SELECT count(*) FROM leadscore.own_scored}), 2, 'and nothing has happened');
+
+# a detach() that is rolled back is none
+$node->safe_psql('postgres', q{BEGIN; SELECT leadscore.detach(name) FROM leadscore.model; ROLLBACK});
+is(dump_schema(), $attached, 'detach() is transactional');
+is($node->safe_psql('postgres', q{SELECT leadscore.detach(name) FROM leadscore.model}), "t\nt\nt", 'detached');
+is($node->safe_psql('postgres', q{SELECT leadscore.detach(name) FROM leadscore.model}), "f\nf\nf", 'which can be said again');
+$node->safe_psql('postgres', 'INSERT INTO crm.lead (id, employees) VALUES (11, 20); DELETE FROM crm.lead WHERE id = 11; DROP EXTENSION leadscore; DROP SCHEMA IF EXISTS leadscore');
+is(dump_schema(), $dump, 'no trace is left in the schema');
+is(count_objects(), $objects, 'nor anywhere else');
+
+# not detached, but with CASCADE: the CRM is as it was as well
+$node->safe_psql('postgres', q{SET client_min_messages = error; CREATE EXTENSION leadscore;
+	INSERT INTO leadscore.model (name, target) VALUES ('own', 'crm.lead');
+	SELECT leadscore.attach('own', score_column => 'score'); DROP EXTENSION leadscore CASCADE});
+$node->safe_psql('postgres', 'INSERT INTO crm.lead (id, employees) VALUES (12, 20); DELETE FROM crm.lead WHERE id = 12');
+$node->safe_psql('postgres', 'DROP TABLE IF EXISTS leadscore.own_state; DROP SCHEMA IF EXISTS leadscore');
+is(dump_schema(), $dump, 'nor after DROP EXTENSION ... CASCADE, but for the state table');
+
 # within a transaction that is rolled back
 $node->safe_psql('postgres', q{DROP SCHEMA IF EXISTS leadscore; BEGIN; CREATE EXTENSION leadscore; INSERT INTO leadscore.model (name, target) VALUES ('lead', 'crm.lead'); ROLLBACK});
 is(count_objects(), $objects, 'a CREATE EXTENSION that is rolled back leaves nothing either');

@@ -43,6 +43,18 @@ INSERT INTO leadscore.threshold (model, kind, label, at_least) VALUES
 CREATE VIEW crm.scored AS SELECT s.id, leadscore.evaluate('m', s) FROM crm.source s;
 RESET search_path;
 ALTER TABLE crm.lead DROP COLUMN gone;
+-- attached, with a look-up, a history and a rescore that is half done
+CREATE TABLE crm.part (id int PRIMARY KEY, employees int, budget text, score int) PARTITION BY HASH (id);
+CREATE TABLE crm.part_0 PARTITION OF crm.part FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+INSERT INTO crm.part SELECT i, i, CASE i WHEN 7 THEN 'much' ELSE i::text END FROM generate_series(1, 100) i;
+INSERT INTO leadscore.model (name, target) VALUES ('part', 'crm.part');
+INSERT INTO leadscore.factor (model, name, axis, combine) VALUES ('part', 'all', 'fit', 'sum');
+INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (101, 'part', 'all', 'employees > 50', 7), (102, 'part', 'all', 'budget::int > 90', 20);
+SELECT leadscore.attach('part', score_column => 'score'), leadscore.attach('m');
+SELECT leadscore.watch('m', 'crm.stage', 'lead');
+UPDATE leadscore.part_state SET stage = 'mql' WHERE lead_key = 5;
+UPDATE leadscore.rule SET points = 8 WHERE id = 101;
+SELECT leadscore.rescore_step('part', 60, false), leadscore.rescore_step('part', 60, false);
 EOS
 
 my %queries = (
@@ -58,6 +70,13 @@ my %queries = (
 		WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore') ORDER BY 1},
 	configuration => q{SELECT array(SELECT c::regclass::text FROM unnest(extconfig) c), extcondition FROM pg_extension WHERE extname = 'leadscore'},
 	triggers => q{SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text COLLATE "C", tgname},
+	attached => q{SELECT a.* FROM leadscore.attachment a ORDER BY model},
+	watched => q{SELECT w.* FROM leadscore.watched w},
+	rescore => q{SELECT r.* FROM leadscore.rescore_run r},
+	states => q{SELECT to_jsonb(s) FROM leadscore.part_state s UNION ALL SELECT to_jsonb(s) FROM leadscore.m_state s ORDER BY 1},
+	scored => q{SELECT to_jsonb(s) FROM leadscore.part_scored s UNION ALL SELECT to_jsonb(s) FROM leadscore.m_scored s ORDER BY 1},
+	policies => q{SELECT * FROM pg_policies ORDER BY tablename},
+	doctor => q{SELECT * FROM leadscore.doctor()},
 	event_triggers => q{SELECT evtname, evtevent, evtenabled FROM pg_event_trigger});
 my %before = map { $_ => $old->safe_psql('postgres', $queries{$_}) } keys %queries;
 $old->stop;
@@ -76,6 +95,22 @@ is($new->safe_psql('postgres', $queries{$_}), $before{$_}, "after the upgrade: $
 my $next = $new->safe_psql('postgres', q{INSERT INTO leadscore.rule (model, factor, condition, points) VALUES ('n', 'all', 'true', 1000) RETURNING id});
 is($next, 5, 'numbers of rules go on');
 is($new->safe_psql('postgres', q{SELECT min(leadscore.score('n', l)) FROM crm.lead l}), 1000, 'and scores follow');
+# attached models go on
+$new->safe_psql('postgres', <<'EOS');
+SET client_min_messages = error;
+UPDATE crm.part SET employees = 100 - employees, budget = '95' WHERE id < 30;
+INSERT INTO crm.part_0 VALUES (200, 200, '200');
+UPDATE crm.stage SET stage = 'mql' WHERE lead IN (1, 2, 3);
+DELETE FROM crm.stage WHERE lead > 90;
+CALL leadscore.rescore('part');
+EOS
+is($new->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE s.score = e.score) FROM leadscore.part_scored s JOIN crm.part l ON l.id = s.lead_key, leadscore.evaluate('part', l) e}),
+	'101|101', 'attached models score what is written');
+is($new->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE s.score = e.score) FROM leadscore.m_scored s JOIN crm.source l ON l.id = s.lead_key, leadscore.evaluate('m', l) e}),
+	'100|100', 'and follow look-ups');
+is($new->safe_psql('postgres', q{SELECT stage FROM leadscore.part_scored WHERE lead_key = 5}), 'mql', 'stages are kept');
+$new->safe_psql('postgres', q{SELECT leadscore.detach('part'), leadscore.detach('m')});
+
 $new->safe_psql('postgres', 'ALTER TABLE crm.lead RENAME employees TO staff');
 is($new->safe_psql('postgres', q{SELECT count(*) FROM leadscore.rule WHERE model = 'n' AND NOT enabled}), 2, 'the event trigger works');
 $new->safe_psql('postgres', 'DROP VIEW crm.scored, crm.source; DROP TABLE crm.stage; SET client_min_messages = error; DROP EXTENSION leadscore');

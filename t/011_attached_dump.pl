@@ -1,0 +1,293 @@
+# Dump and restore of a database with attached models: states, triggers,
+# policies, owners and views come back as they were, and leads are scored as
+# they are written; in every format, whether the CRM's tables are restored
+# before leadscore's or after, by a superuser or by the owner of the tables.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->start;
+$node->safe_psql('postgres', q{CREATE ROLE crm_owner LOGIN; CREATE ROLE rep LOGIN; CREATE DATABASE crm});
+my $grants = q{GRANT USAGE, CREATE ON SCHEMA leadscore TO crm_owner;
+	GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA leadscore TO crm_owner;
+	GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA leadscore TO crm_owner;};
+
+# The same tables in a schema that sorts before "leadscore" and one after.
+$node->safe_psql('crm', <<"EOS");
+CREATE EXTENSION leadscore;
+CREATE SCHEMA crm AUTHORIZATION crm_owner;
+CREATE SCHEMA zcrm AUTHORIZATION crm_owner;
+$grants
+SET ROLE crm_owner;
+DO \$do\$
+DECLARE
+	s text;
+BEGIN
+	FOREACH s IN ARRAY '{crm,zcrm}'::text[] LOOP
+		EXECUTE format('SET search_path = %I', s);
+		CREATE TABLE company (id int PRIMARY KEY, industry text);
+		INSERT INTO company SELECT i, CASE i % 2 WHEN 0 THEN 'energy' END FROM generate_series(1, 10) i;
+		CREATE TABLE lead (id bigint PRIMARY KEY, company int, employees int, budget text, created timestamptz, ext uuid UNIQUE, "Ref" text COLLATE "C" UNIQUE,
+			code varchar(20) UNIQUE, nr numeric(10,2) UNIQUE, rep name, score smallint, heat text);
+		INSERT INTO lead SELECT i, i % 10, i, CASE i WHEN 7 THEN 'much' ELSE i::text END, '2024-01-01', md5(i::text)::uuid, 'Ref ' || i, 'c''' || i, i + 0.25, 'rep'
+			FROM generate_series(1, 100) i;
+		INSERT INTO lead (id) VALUES (101);
+		CREATE VIEW source AS SELECT l.id, l.employees, c.industry FROM lead l LEFT JOIN company c ON c.id = l.company;
+		CREATE TABLE part (region text, id int, employees int, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+		CREATE TABLE part_eu PARTITION OF part FOR VALUES IN ('eu') PARTITION BY HASH (id);
+		CREATE TABLE part_eu_0 PARTITION OF part_eu FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+		CREATE TABLE part_rest PARTITION OF part DEFAULT;
+		INSERT INTO part SELECT CASE i % 2 WHEN 0 THEN 'eu' ELSE 'us' END, i, i FROM generate_series(1, 50) i;
+
+		INSERT INTO leadscore.model (name, target, source, key_column) VALUES (s || '_big', 'lead', NULL, 'id'), (s || '_looked', 'lead', 'source', 'id'),
+			(s || '_uuid', 'lead', NULL, 'ext'), (s || '_text', 'lead', NULL, 'Ref'), (s || '_code', 'lead', NULL, 'code'), (s || '_numeric', 'lead', NULL, 'nr'),
+			(s || '_part', 'part', NULL, 'id');
+		INSERT INTO leadscore.factor (model, name, axis, combine) SELECT name, 'all', 'fit', 'sum' FROM leadscore.model WHERE name LIKE s || '%';
+		INSERT INTO leadscore.rule (model, factor, parameter, condition, points) SELECT name, 'all', 'size', 'employees > 50', 10.5 FROM leadscore.model WHERE name LIKE s || '%';
+		INSERT INTO leadscore.rule (model, factor, condition, points) VALUES
+			(s || '_big', 'all', 'budget::int BETWEEN 5 AND 10', 3), (s || '_looked', 'all', \$\$industry = 'energy'\$\$, 30),
+			(s || '_uuid', 'all', \$\$created > now() - interval '10 years'\$\$, 40), (s || '_text', 'all', \$\$created > now() - interval '1 day'\$\$, 50);
+		INSERT INTO leadscore.threshold (model, kind, label, at_least) VALUES
+			(s || '_big', 'temperature', 'hot', 13), (s || '_big', 'temperature', 'warm', 10), (s || '_big', 'temperature', 'cold', '-Infinity');
+		PERFORM leadscore.attach(name) FROM leadscore.model WHERE name LIKE s || '%';
+		PERFORM leadscore.attach(s || '_big', score_column => 'score', temperature_column => 'heat');
+		UPDATE lead SET employees = employees;
+		PERFORM leadscore.watch(s || '_looked', 'company', 'SELECT l.id FROM lead l WHERE l.company = company.id');
+		EXECUTE format('GRANT SELECT ON leadscore.%I, leadscore.%I TO rep', s || '_uuid_state', s || '_uuid_scored');
+		ALTER TABLE lead ENABLE ROW LEVEL SECURITY;
+		CREATE POLICY own ON lead USING (rep = CURRENT_USER);
+	END LOOP;
+END
+\$do\$;
+RESET search_path;
+-- a history that no recomputation knows
+UPDATE leadscore.crm_big_state SET stage = 'mql', stage_since = '2024-02-02 UTC' WHERE lead_key = 5;
+UPDATE leadscore.zcrm_big_state SET stage = 'mql', stage_since = '2024-02-02 UTC' WHERE lead_key = 5;
+UPDATE leadscore.zcrm_text_state SET channel = 'phone' WHERE lead_key = 'Ref 5';
+-- a rescore that is half done
+UPDATE leadscore.rule SET points = 20 WHERE model ~ 'looked' AND parameter = 'size';
+SELECT leadscore.rescore_step('crm_looked', 30, false), leadscore.rescore_step('zcrm_looked', 30, false);
+SELECT leadscore.rescore_step('crm_looked', 30, false), leadscore.rescore_step('zcrm_looked', 30, false);
+RESET ROLE;
+GRANT ALL ON SCHEMA leadscore, crm, zcrm TO rep;
+EOS
+
+my @models = split /\n/, $node->safe_psql('crm', 'SELECT name FROM leadscore.model ORDER BY name');
+is(scalar @models, 14, 'all models are there');
+sub identifier
+{
+	my ($name) = @_;
+	$name =~ s/"/""/g;
+	return "\"$name\"";
+}
+sub each_model
+{
+	my ($template, $glue, $filter) = @_;
+	return join $glue, map {
+		my ($model, $text) = ($_, $template);
+		my $key = $model =~ /uuid/ ? 'ext' : $model =~ /text/ ? '"Ref"' : $model =~ /code/ ? 'code' : $model =~ /numeric/ ? 'nr' : 'id';
+		my $schema = $model =~ /^z/ ? 'zcrm' : 'crm';
+		my $source = $schema . ($model =~ /looked/ ? '.source' : $model =~ /part/ ? '.part' : '.lead');
+		$text =~ s/<model>/'$model'/g;
+		$text =~ s/<key>/$key/g;
+		$text =~ s/<source>/$source/g;
+		$text =~ s/<(state|scored)>/'leadscore.' . identifier("${model}_$1")/ge;
+		$text;
+	} grep { !$filter || /$filter/ } @models;
+}
+
+# Asked directly, a rule that fails on lead 7 is an error.
+my $computed = each_model(q{SELECT <model> AS model, l.<key>::text AS key, e.score, e.temperature::text COLLATE "C", e.grade COLLATE "C", e.fit, e.disqualified
+	FROM <source> l, LATERAL leadscore.evaluate(<model>, l) e WHERE l.<key> IS NOT NULL AND NOT (<model> ~ 'big' AND l.budget IS NOT DISTINCT FROM 'much')},
+	' UNION ALL ');
+# a source shows no budget
+$computed =~ s/(FROM \w+\.(?:source|part) l, .*?) AND NOT \(.*?'much'\)/$1/g;
+my $stored = each_model(q{SELECT <model>, lead_key::text, score, temperature COLLATE "C", grade COLLATE "C", fit, disqualified FROM <state>
+	WHERE NOT (<model> ~ 'big' AND has_problem)}, ' UNION ALL ');
+my %queries = (
+	states => each_model(q{SELECT <model>, to_jsonb(s) FROM <state> s}, ' UNION ALL ') . ' ORDER BY 1, 2',
+	scored => each_model(q{SELECT <model>, to_jsonb(s) FROM <scored> s}, ' UNION ALL ') . ' ORDER BY 1, 2',
+	leads => q{SELECT to_jsonb(l) FROM crm.lead l UNION ALL SELECT to_jsonb(l) FROM zcrm.lead l ORDER BY 1},
+	triggers => q{SELECT pg_get_triggerdef(t.oid), tgenabled, tgparentid <> 0, obj_description(t.oid, 'pg_trigger') FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
+		WHERE relnamespace IN ('crm'::regnamespace, 'zcrm'::regnamespace) AND NOT (tgisinternal AND tgparentid = 0) ORDER BY tgrelid::regclass::text, tgname},
+	policies => q{SELECT * FROM pg_policies ORDER BY schemaname, tablename},
+	relations => q{SELECT c.relname, pg_get_userbyid(relowner), relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl, obj_description(c.oid, 'pg_class'), CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) WHEN 'i' THEN pg_get_indexdef(c.oid) END
+		FROM pg_class c WHERE relnamespace = 'leadscore'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass) AND relname ~ '^z?crm' ORDER BY c.relname},
+	columns => q{SELECT c.oid::regclass::text, attname, format_type(atttypid, atttypmod), attcollation::regcollation, attnotnull, col_description(c.oid, attnum)
+		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid WHERE relnamespace = 'leadscore'::regnamespace AND relname ~ '^z?crm' AND relkind IN ('r', 'v') AND attnum > 0 ORDER BY c.oid::regclass::text COLLATE "C", attnum},
+	attachments => q{SELECT a.* FROM leadscore.attachment a ORDER BY model},
+	watched => q{SELECT w.* FROM leadscore.watched w ORDER BY model},
+	rescore_runs => q{SELECT r.* FROM leadscore.rescore_run r ORDER BY model},
+	problems => q{SELECT p.* FROM leadscore.problem p ORDER BY model, rule},
+	status => q{SELECT s.* FROM leadscore.model_status s ORDER BY model},
+	doctor => q{SELECT * FROM leadscore.doctor()},
+	members => q{SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore')});
+my $wrong = "SELECT * FROM (($computed) EXCEPT ($stored)) c UNION ALL SELECT * FROM (($stored) EXCEPT ($computed)) s ORDER BY 1, 2, 3";
+
+sub look
+{
+	my ($database) = @_;
+	my $settings = q{SET DateStyle = 'ISO, MDY'; SET TimeZone = 'UTC'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1; SET client_min_messages = error;};
+	return map { $_ => $node->safe_psql($database, "$settings $queries{$_}") } keys %queries;
+}
+
+# same GOT, EXPECTED, NAME: texts of many lines, of which only the first difference is shown
+sub same
+{
+	my ($got, $expected, $name) = @_;
+	return is_deeply([ split /\n/, $got ], [ split /\n/, $expected ], $name);
+}
+
+my %before = look('crm');
+my $wrong_before = $node->safe_psql('crm', $wrong);
+like($wrong_before, qr/^crm_looked\|/m, 'the rescore is half done');
+unlike($wrong_before, qr/^z?crm_[^l]/m, 'all other states are as they should be');
+is(join("\n", sort $before{doctor} =~ /^([^|]*\|[^|]*)\|/mg), join("\n", 'crm_big|lead_problems', 'crm_looked|stale_states',
+	'zcrm_big|lead_problems', 'zcrm_looked|stale_states'), 'what the doctor says before');
+unlike($before{triggers}, qr/leadscore.*\|[OD]\|/, q{all triggers are ALWAYS});
+
+sub compare
+{
+	my ($name, $database) = @_;
+	my %after = look($database);
+	same($after{$_}, $before{$_}, "$name: $_") foreach sort keys %before;
+	same($node->safe_psql($database, $wrong), $wrong_before, "$name: states are as right as they were");
+	return;
+}
+
+# Everything is written, and the half-done rescore goes on.
+sub live_on
+{
+	my ($name, $database) = @_;
+	$node->safe_psql($database, q{
+		SET client_min_messages = error;
+		SET ROLE crm_owner;
+		INSERT INTO crm.lead (id, company, employees, budget, created, ext, "Ref", code, nr) SELECT 200, 2, 60, '8', now(), md5('200')::uuid, 'Ref 200', 'c200', 200;
+		INSERT INTO zcrm.lead SELECT * FROM crm.lead WHERE id = 200;
+		UPDATE crm.lead SET employees = 99 WHERE id < 20;
+		UPDATE zcrm.lead SET id = id + 1000, "Ref" = "Ref" || 'x', nr = nr + 1000, ext = NULL WHERE id < 10;
+		DELETE FROM crm.lead WHERE id BETWEEN 30 AND 40;
+		UPDATE crm.company SET industry = 'energy' WHERE id = 3;
+		UPDATE zcrm.company SET industry = NULL;
+		UPDATE crm.part SET region = 'us', employees = 77 WHERE id < 10;
+		INSERT INTO zcrm.part_rest VALUES ('pl', 300, 300);
+		TRUNCATE zcrm.part_eu_0;});
+	my $runs = 'SELECT model, started_at, version, finished FROM leadscore.rescore_run ORDER BY model';
+	(my $finished = $node->safe_psql($database, $runs)) =~ s/\|f$/|t/mg;
+	$node->safe_psql($database, "SET client_min_messages = error; CALL leadscore.rescore('${_}_looked')") foreach 'crm', 'zcrm';
+	is($node->safe_psql($database, $runs), $finished, "$name: the rescore goes on where it was");
+	is($node->safe_psql($database, $wrong), '', "$name: leads are scored as they are written");
+	is($node->safe_psql($database, q{SELECT stage, stage_since = '2024-02-02 UTC' FROM leadscore.zcrm_big_state WHERE lead_key = 1005}), 'mql|t', "$name: a stage is kept");
+	is($node->safe_psql($database, q{SELECT score, heat FROM crm.lead WHERE id = 200}), '13|hot', "$name: columns are written back");
+	is($node->safe_psql($database, q{SELECT count(*) FROM leadscore.doctor() WHERE finding <> 'lead_problems'}), 0, "$name: the doctor is content");
+	return;
+}
+
+my $dir = $node->basedir;
+sub dump_ok
+{
+	my ($name, @options) = @_;
+	$node->command_ok([ 'pg_dump', @options, '-f', "$dir/$name", '-d', $node->connstr('crm') ], "$name: dump");
+	return;
+}
+dump_ok('plain');
+dump_ok('inserts', '--inserts');
+dump_ok('custom', '-F', 'custom');
+dump_ok('directory', '-F', 'directory', '-j', '4');
+dump_ok('schema', '-F', 'custom', '--schema-only');
+dump_ok('data', '-F', 'custom', '--data-only');
+dump_ok('owner', '-F', 'custom', '-U', 'crm_owner');
+
+sub make_database
+{
+	my ($name) = @_;
+	$node->safe_psql('postgres', <<"EOS");
+CREATE DATABASE $name TEMPLATE template0;
+ALTER DATABASE $name SET DateStyle = 'German, DMY';
+ALTER DATABASE $name SET TimeZone = 'America/New_York';
+ALTER DATABASE $name SET extra_float_digits = -5;
+EOS
+	return;
+}
+
+sub restore
+{
+	my ($name, @command) = @_;
+	my ($out, $err) = ('', '');
+	my $ok = IPC::Run::run(\@command, '>', \$out, '2>', \$err) && $err !~ /ERROR/;
+	ok($ok, "$name: restored without errors") or diag($err);
+	# a WARNING would say that a trigger fired too early, or that a rule cannot be used
+	unlike($err, qr/WARNING/, "$name: and without warnings") if $ok;
+	return $ok;
+}
+
+foreach my $name ('plain', 'inserts')
+{
+	make_database("restored_$name");
+	restore($name, 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$dir/$name", '-d', $node->connstr("restored_$name")) or next;
+	compare($name, "restored_$name");
+}
+foreach my $run ([ 'custom', 'custom' ], [ 'parallel', 'directory', '-j', '4' ])
+{
+	my ($name, $file, @options) = @$run;
+	make_database("restored_$name");
+	restore($name, 'pg_restore', '--exit-on-error', @options, '-d', $node->connstr("restored_$name"), "$dir/$file") or next;
+	compare($name, "restored_$name");
+}
+# A dump of the restored database is the dump of the first.
+sub dump_text
+{
+	my ($database) = @_;
+	local $ENV{PGTZ} = 'UTC';
+	my ($out, $err) = run_command([ 'pg_dump', '-d', $node->connstr($database) ]);
+	$out =~ s/^\\(un)?restrict .*\n//mg;
+	return join("\n", sort split /\n/, $out);
+}
+same(dump_text('restored_plain'), dump_text('crm'), 'the dump of the restored database is the same');
+
+# Schema first, data later: the triggers are there already.
+make_database('restored_schema');
+restore('schema', 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored_schema'), "$dir/schema");
+restore('data', 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored_schema'), "$dir/data")
+  and do {
+	my %after = look('restored_schema');
+	# leads that are restored after their states are scored once more
+	same($after{$_}, $before{$_}, "schema, then data: $_") foreach grep { !/doctor|problems|scored|states|status/ } sort keys %before;
+	unlike($after{doctor}, qr/^(?!\w+\|(?:lead_problems\|\w+_big|stale_states\|leadscore\.\w+_looked))/m, 'schema, then data: what the doctor says');
+	unlike($node->safe_psql('restored_schema', $wrong), qr/^(?!z?crm_looked)/m, 'schema, then data: states are as right as they were');
+	is($node->safe_psql('restored_schema', q{SELECT stage, stage_since = '2024-02-02 UTC' FROM leadscore.zcrm_big_state WHERE lead_key = 5}), 'mql|t', 'schema, then data: a stage is kept');
+  };
+
+# The same with --disable-triggers, which leaves them enabled, but not ALWAYS.
+make_database('restored_disabled');
+restore('schema', 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored_disabled'), "$dir/schema");
+if (restore('disabled', 'pg_restore', '--exit-on-error', '--disable-triggers', '-d', $node->connstr('restored_disabled'), "$dir/data"))
+{
+	like($node->safe_psql('restored_disabled', 'SELECT finding FROM leadscore.doctor()'), qr/trigger_disabled/, 'the doctor says that triggers do not fire always');
+	my $done = $node->safe_psql('restored_disabled', 'SET client_min_messages = error; SELECT leadscore.repair(name) FROM leadscore.model');
+	like($done, qr/enabled trigger/, 'and they are enabled');
+	my %after = look('restored_disabled');
+	same($after{$_}, $before{$_}, "triggers disabled: $_") foreach 'triggers', 'policies', 'relations', 'columns', 'watched';
+	is($node->safe_psql('restored_disabled', $wrong), '', 'and states are mended');
+}
+
+# By the owner of the tables, into a database that has the extension.
+make_database('restored_owner');
+$node->safe_psql('restored_owner', "CREATE EXTENSION leadscore; $grants GRANT CREATE ON DATABASE restored_owner TO crm_owner; GRANT crm_owner TO rep");
+restore('owner', 'pg_restore', '--exit-on-error', '--no-comments', '-U', 'crm_owner', '-d', $node->connstr('restored_owner'), "$dir/owner")
+  and do {
+	my %after = look('restored_owner');
+	same($after{$_}, $before{$_}, "owner: $_") foreach grep { !/members|triggers|relations|columns/ } sort keys %before;
+	live_on('owner', 'restored_owner');
+  };
+
+live_on($_, "restored_$_") foreach 'plain', 'inserts', 'parallel', 'schema';
+
+$node->stop;
+done_testing();
