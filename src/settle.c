@@ -152,7 +152,7 @@ take_left_over(const char *model)
 }
 
 /*
- * Settle one model.
+ * Settle one model: what this transaction has to look at again.
  */
 static void
 settle_model(void *arg)
@@ -165,19 +165,27 @@ settle_model(void *arg)
 	if (!preparing)
 		lock_model(model->model, model->rows != NIL ? ExclusiveLock : ShareLock);
 	changed = rulebook_signals(leadscore_relation("watched")) != model->signals;
-	if (!changed && model->rows == NIL && 
-		!has_row_for_model("unsettled_lead", model->model))
-	{
-		PopActiveSnapshot();
-		return;
-	}
 	if (model->rows != NIL)
 	{
 		signal_change();
 		model->score_rows(model->model, model->rows, model->leads);
 	}
-	model->score_leads(model->model, changed ? model->leads : NIL,
-					   take_left_over(model->model));
+	if (changed)
+		model->score_leads(model->model, model->leads, NIL);
+	PopActiveSnapshot();
+}
+
+/*
+ * And what others left over.
+ */
+static void
+settle_left_over(void *arg)
+{
+	Unsettled  *model = (Unsettled *) arg;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (has_row_for_model("unsettled_lead", model->model))
+		model->score_leads(model->model, NIL, take_left_over(model->model));
 	PopActiveSnapshot();
 }
 
@@ -201,6 +209,13 @@ settle_safely(Unsettled *model)
 
 	MemoryContextSwitchTo(context);
 	error = catch_error(settle_model, model);
+	if (error == NULL)
+	{
+		error = catch_error(settle_left_over, model);
+		/* what somebody else takes at the same time is his */
+		if (error != NULL && error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE)
+			error = NULL;
+	}
 	if (error != NULL)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());

@@ -13,9 +13,7 @@ $publisher->init(allows_streaming => 'logical');
 $publisher->start;
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
 $subscriber->init(allows_streaming => 'logical');
-$subscriber->append_conf('postgresql.conf', "wal_retrieve_retry_interval = 200ms\nmax_logical_replication_workers = 20\nmax_worker_processes = 30\nmax_replication_slots = 20\n"
-	# a lead and its look-up that are written at the same time do not see each other
-	. 'max_sync_workers_per_subscription = 1');
+$subscriber->append_conf('postgresql.conf', "wal_retrieve_retry_interval = 200ms\nmax_logical_replication_workers = 20\nmax_worker_processes = 30\nmax_replication_slots = 20\n");
 $subscriber->start;
 my $major = $subscriber->safe_psql('postgres', 'SHOW server_version_num') / 10000;
 
