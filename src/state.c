@@ -180,9 +180,9 @@ state_table_create(Oid relid)
 	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
 	{
 		/* usually they are in the order in which they were made */
-		for (int n = 0; n < table->desc->natts && table->columns[i] == 0; n++)
+		for (int k = 0; k < table->desc->natts && table->columns[i] == 0; k++)
 		{
-			int			j = (i + n) % table->desc->natts;
+			int			j = (i + k) % table->desc->natts;
 			Form_pg_attribute att = TupleDescAttr(table->desc, j);
 
 			if (!att->attisdropped &&
