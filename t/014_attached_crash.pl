@@ -102,9 +102,10 @@ all_is_well('load');
 
 # a rescore, with leads that are written meanwhile
 $node->safe_psql('postgres', q{UPDATE leadscore.rule SET points = 11 WHERE parameter = 'size'});
-crash_during('rescore', "CALL leadscore.rescore('looked', 1);\n", q{SELECT seen > 1000 FROM leadscore.rescore_run WHERE model = 'looked' AND NOT finished});
+crash_during('rescore', "CALL leadscore.rescore('looked', 1);\n", q{SELECT seen > 1000 AND updated_at > started_at + interval '1 second' FROM leadscore.rescore_run WHERE model = 'looked' AND NOT finished});
 my ($started, $seen, $after) = split /\|/, $node->safe_psql('postgres', q{SELECT started_at, seen, after_key FROM leadscore.rescore_run WHERE model = 'looked' AND NOT finished});
-cmp_ok($seen, '>', 1000, 'rescore: its progress is there');
+# the last batches are lost together with what they wrote: they do not wait for the disk
+cmp_ok($seen, '>', 0, 'rescore: its progress is there');
 is($node->safe_psql('postgres', qq{SELECT count(*) FROM leadscore.looked_state s JOIN source l ON l.id = s.lead_key WHERE s.lead_key <= $after AND s.score <> leadscore.score('looked', l)}), 0, 'rescore: and what it says is done is done');
 is($node->safe_psql('postgres', qq{SELECT count(*) > 0 FROM leadscore.looked_state s JOIN source l ON l.id = s.lead_key WHERE s.score <> leadscore.score('looked', l)}), 't', 'rescore: not more');
 my ($ret, $out, $err) = $node->psql('postgres', q{CALL leadscore.rescore('looked')});
