@@ -36,6 +36,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -43,6 +44,7 @@
 
 #include "capture.h"
 #include "problem.h"
+#include "ruletable.h"
 #include "source.h"
 
 /* What all triggers of a statement share; lives as long as the statement. */
@@ -215,6 +217,19 @@ map_table(CapturedTable *table, Relation rel)
 }
 
 /*
+ * Is pg_restore filling the table?  Then the states come with the dump.
+ *
+ * A parallel one may load a partition when its parent's triggers are there
+ * already.  It does not check the bodies of functions, which nobody else
+ * thinks of switching off.
+ */
+bool
+restores_leads(void)
+{
+	return is_restoring() && !check_function_bodies;
+}
+
+/*
  * What the trigger at hand needs; NULL if it has nothing to do.
  */
 static CapturedTable *
@@ -223,6 +238,8 @@ get_captured_table(FunctionCallInfo fcinfo)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	CapturedTable *table = (CapturedTable *) fcinfo->flinfo->fn_extra;
 
+	if (restores_leads())
+		return NULL;
 	if (table == NULL)
 	{
 		MemoryContext caller;

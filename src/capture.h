@@ -12,6 +12,7 @@
 
 #include "scorer.h"
 
+extern bool restores_leads(void);
 extern Scorer *statement_scorer(MemoryContext context, const char *model);
 
 #endif							/* LEADSCORE_CAPTURE_H */

@@ -504,7 +504,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 /*
  * Is this pg_restore at work?  Then versions come with the dump.
  */
-static bool
+bool
 is_restoring(void)
 {
 	const char *query = debug_query_string;

@@ -60,4 +60,6 @@
 #define Anum_threshold_builtin		6
 #define Natts_threshold				6
 
+extern bool is_restoring(void);
+
 #endif							/* LEADSCORE_RULETABLE_H */

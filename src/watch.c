@@ -489,6 +489,8 @@ leadscore_capture_watched(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" was not called by the trigger it is made for",
 						"capture_watched"),
 				 errhint("Use leadscore.watch() to create it.")));
+	if (restores_leads())
+		return PointerGetDatum(NULL);
 	table = get_watched_table(fcinfo);
 	if (table == NULL)
 		return PointerGetDatum(NULL);
