@@ -91,9 +91,9 @@ forget_statement(void *arg)
 
 /*
  * statement_scorer
- *		The scorer of a model, not complete, for a statement, which the memory of its executor
- *		stands for: all triggers of a query have their functions in it,
- *		whichever table or partition they are on.
+ *		The scorer of a model, not complete, for a statement, which the memory
+ *		of its executor stands for: all triggers of a query have their functions
+ *		in it, whichever table or partition they are on.
  */
 Scorer *
 statement_scorer(MemoryContext context, const char *model)
@@ -226,7 +226,8 @@ map_table(CapturedTable *table, Relation rel)
 bool
 restores_leads(void)
 {
-	return is_restoring() && !check_function_bodies;
+	/* the setting first: the other takes a look at the search_path */
+	return !check_function_bodies && is_restoring();
 }
 
 /*
@@ -345,6 +346,7 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 	bool		key_isnull;
 	bool		old_isnull = true;
 	bool		key_changed = false;
+	bool		read_again;
 	StateRow	row;
 
 	key = slot_getattr(slot, table->key_column, &key_isnull);
@@ -377,13 +379,14 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 	 * command changed need not have been anything that is read, so that this
 	 * may be the only event that comes by here.
 	 */
-	if ((scorer->through_source ||
-		 is_superseded(trigger->tg_relation, slot)) && !key_changed)
+	read_again = scorer->through_source ||
+		is_superseded(trigger->tg_relation, slot);
+	if (read_again && !key_changed)
 	{
 		(void) scorer_rescore(scorer, key, false, NULL);
 		return;
 	}
-	if (scorer->through_source || is_superseded(trigger->tg_relation, slot))
+	if (read_again)
 	{
 		switch (scorer_read(scorer, key))
 		{

@@ -65,6 +65,18 @@ create_scorer(const char *model, MemoryContext *context)
 	return scorer;
 }
 
+/*
+ * A key of a lead, copied to the current memory context.
+ */
+static Datum
+copy_key(const Scorer *scorer, Datum key)
+{
+	Form_pg_attribute att = TupleDescAttr(scorer->states->desc,
+										  scorer->states->columns[STATE_LEAD_KEY] - 1);
+
+	return datumCopy(key, att->attbyval, att->attlen);
+}
+
 
 /* --------------------------------------------------------------------
  * First filling
@@ -110,8 +122,6 @@ fill_row(TupleTableSlot *lead, void *arg)
 	Scorer	   *scorer = filling->scorer;
 	StateTable *states = scorer->states;
 	TupleTableSlot *slot = filling->slots[filling->n];
-	Form_pg_attribute att = TupleDescAttr(states->desc,
-										  states->columns[STATE_LEAD_KEY] - 1);
 	MemoryContext caller;
 	StateRow	row;
 
@@ -122,8 +132,7 @@ fill_row(TupleTableSlot *lead, void *arg)
 		return;
 	}
 	caller = MemoryContextSwitchTo(filling->batch_context);
-	scorer_evaluate(scorer, datumCopy(lead->tts_values[0], att->attbyval, att->attlen),
-					false, &row);
+	scorer_evaluate(scorer, copy_key(scorer, lead->tts_values[0]), false, &row);
 	scorer_note_failures(scorer, lead->tts_values[0]);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, sizeof(bool) * states->desc->natts);
@@ -248,15 +257,6 @@ batch_query(Scorer *scorer, bool from_start)
 					qualified_relation_name(rulebook->source), key,
 					from_start ? "" : psprintf(" AND s.%s%s OPERATOR(pg_catalog.>) $1", key, collate),
 					key, collate);
-}
-
-static Datum
-copy_key(const Scorer *scorer, Datum key)
-{
-	Form_pg_attribute att = TupleDescAttr(scorer->states->desc,
-										  scorer->states->columns[STATE_LEAD_KEY] - 1);
-
-	return datumCopy(key, att->attbyval, att->attlen);
 }
 
 static void

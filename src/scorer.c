@@ -11,7 +11,7 @@
  * fails counts as no match, a source that cannot be read leaves the state as
  * it is; either is noted in leadscore.problem, with a WARNING once per rule
  * and session.  Only what would stop any statement (a cancel request, a full
- * disk, a deadlock) is passed on.
+ * disk) is passed on.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,7 +52,7 @@ static TransactionId deleting_xact = InvalidTransactionId;
 
 
 /* --------------------------------------------------------------------
- * Problems
+ * Keys
  * --------------------------------------------------------------------
  */
 
@@ -69,7 +69,6 @@ key_to_text(const Scorer *scorer, Datum key)
 	getTypeOutputInfo(scorer->key_type, &output, &is_varlena);
 	return OidOutputFunctionCall(output, key);
 }
-
 
 /*
  * key_from_text
@@ -800,6 +799,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 			row->isnull[STATE_CHANNEL] = channel_isnull;
 			carry_over(&old, row);
 		}
+
 		/*
 		 * One that has just come makes the row its own, even if that says the
 		 * same: the event of the lead that was there before may be yet to come.
@@ -882,6 +882,8 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 
 		CHECK_FOR_INTERRUPTS();
 
+		/* what an attempt before this one found is of no account */
+		scorer->nfailures = 0;
 		state_table_open(states);
 		found = state_find(states, key, nowait, &busy, &old);
 		if (found && !state_lock(states, &old, nowait, &busy) && !busy)

@@ -27,8 +27,8 @@
 #include "leadscore.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"

@@ -70,6 +70,13 @@ impersonate(Impersonation *state, Oid userid, const char *path)
 							 GUC_ACTION_SAVE, true, 0, false);
 }
 
+void
+impersonate_end(const Impersonation *state)
+{
+	AtEOXact_GUC(false, state->save_nestlevel);
+	SetUserIdAndSecContext(state->save_userid, state->save_sec_context);
+}
+
 /*
  * Compiling to machine code takes longer than reading a lead, whatever a view
  * is estimated to cost.  Undone by impersonate_end().
@@ -79,13 +86,6 @@ jit_off(void)
 {
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-}
-
-void
-impersonate_end(const Impersonation *state)
-{
-	AtEOXact_GUC(false, state->save_nestlevel);
-	SetUserIdAndSecContext(state->save_userid, state->save_sec_context);
 }
 
 /*
@@ -313,7 +313,8 @@ get_plan(const char *model, const char *query, Oid key_type)
  *
  * 'snapshot' says which rows are seen; InvalidSnapshot: the newest committed
  * and the transaction's own.  Returns how many rows the source has for the
- * key: 0, 1, or 2 for several, of which one is taken.  The values are copies in the current memory context.
+ * key: 0, 1, or 2 for several, of which one is taken.  The values are copies in
+ * the current memory context.
  */
 int
 source_read(Rulebook *rulebook, const char *key_column, Oid key_type, Datum key,

@@ -13,7 +13,7 @@
  *
  * That is right because a state row is derived: what is written was computed
  * from the newest version of the lead, which the writer holds locked, or which
- * was read after the state row was locked (see rescore.c).
+ * was read after the state row was locked (scorer_rescore()).
  *
  * Triggers, CHECK constraints and row security of the state table do not
  * apply to these writes.  Indexes are kept up, whichever there are; expressions
@@ -209,7 +209,6 @@ state_table_create(Oid relid)
 	foreach(lc, table->index_oids)
 	{
 		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
-
 		IndexInfo  *info = BuildIndexInfo(index);
 
 		table->result_rel->ri_IndexRelationInfo[n] = info;
