@@ -6,7 +6,7 @@
 /* ----------------------------------------------------------------------
  * The story of the extension, from top to bottom:
  *
- *	1. Types		the stages of the funnel
+ *	1. Types		the stages of the funnel, what a lead did
  *	2. Tables		the scoring matrix
  *	3. Rules		what may be written into the tables
  *	4. Scoring		score, fit, temperature, grade, explain
@@ -344,6 +344,229 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 15;
 COMMENT ON FUNCTION leadscore.lead_stages() IS
 'all stages in ascending order, with rank and English name';
 
+--
+-- engagement: the summary of what a lead did
+--
+-- The C side is src/engagement.c, which tells what is in it.
+--
+
+CREATE TYPE leadscore.engagement;
+
+CREATE FUNCTION leadscore.engagement_in(cstring) RETURNS leadscore.engagement
+AS 'MODULE_PATHNAME', 'engagement_in'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_in(cstring) IS
+'I/O: JSON text to engagement; what no events can make is error 22P02; NULL gives NULL';
+
+CREATE FUNCTION leadscore.engagement_out(leadscore.engagement) RETURNS cstring
+AS 'MODULE_PATHNAME', 'engagement_out'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_out(leadscore.engagement) IS
+'I/O: engagement to JSON text, which does not depend on any setting';
+
+CREATE FUNCTION leadscore.engagement_recv(internal) RETURNS leadscore.engagement
+AS 'MODULE_PATHNAME', 'engagement_recv'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_recv(internal) IS
+'I/O: binary form to engagement; what no events can make is error 22P03';
+
+CREATE FUNCTION leadscore.engagement_send(leadscore.engagement) RETURNS bytea
+AS 'MODULE_PATHNAME', 'engagement_send'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_send(leadscore.engagement) IS
+'I/O: engagement to binary form';
+
+CREATE TYPE leadscore.engagement (
+	INPUT = leadscore.engagement_in,
+	OUTPUT = leadscore.engagement_out,
+	RECEIVE = leadscore.engagement_recv,
+	SEND = leadscore.engagement_send,
+	INTERNALLENGTH = VARIABLE,
+	ALIGNMENT = double,
+	STORAGE = extended,
+	CATEGORY = 'U'
+);
+COMMENT ON TYPE leadscore.engagement IS
+'summary of what a lead did: for each rule how many events it has matched, what they are worth as of the latest of them (halving with every half-life), when that was, and the latest few times; as text it is JSON, such as {"entries": [{"rule": 17, "count": 1, "last": "2026-01-31T12:00:00Z"}]}';
+
+-- Equality, for DISTINCT and the like.  There is no order.
+
+CREATE FUNCTION leadscore.engagement_eq(leadscore.engagement, leadscore.engagement) RETURNS boolean
+AS 'MODULE_PATHNAME', 'engagement_eq'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_eq(leadscore.engagement, leadscore.engagement) IS
+'implementation of = operator';
+
+CREATE FUNCTION leadscore.engagement_ne(leadscore.engagement, leadscore.engagement) RETURNS boolean
+AS 'MODULE_PATHNAME', 'engagement_ne'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_ne(leadscore.engagement, leadscore.engagement) IS
+'implementation of <> operator';
+
+CREATE FUNCTION leadscore.engagement_hash(leadscore.engagement) RETURNS integer
+AS 'MODULE_PATHNAME', 'engagement_hash'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_hash(leadscore.engagement) IS
+'hash; NULL gives NULL';
+
+CREATE FUNCTION leadscore.engagement_hash_extended(leadscore.engagement, bigint) RETURNS bigint
+AS 'MODULE_PATHNAME', 'engagement_hash_extended'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_hash_extended(leadscore.engagement, bigint) IS
+'hash with a seed; NULL gives NULL';
+
+CREATE OPERATOR leadscore.= (
+	FUNCTION = leadscore.engagement_eq,
+	LEFTARG = leadscore.engagement,
+	RIGHTARG = leadscore.engagement,
+	COMMUTATOR = OPERATOR(leadscore.=),
+	NEGATOR = OPERATOR(leadscore.<>),
+	RESTRICT = pg_catalog.eqsel,
+	JOIN = pg_catalog.eqjoinsel,
+	HASHES
+);
+COMMENT ON OPERATOR leadscore.= (leadscore.engagement, leadscore.engagement) IS
+'equal in all there is, to the last bit of what events are worth';
+
+CREATE OPERATOR leadscore.<> (
+	FUNCTION = leadscore.engagement_ne,
+	LEFTARG = leadscore.engagement,
+	RIGHTARG = leadscore.engagement,
+	COMMUTATOR = OPERATOR(leadscore.<>),
+	NEGATOR = OPERATOR(leadscore.=),
+	RESTRICT = pg_catalog.neqsel,
+	JOIN = pg_catalog.neqjoinsel
+);
+COMMENT ON OPERATOR leadscore.<> (leadscore.engagement, leadscore.engagement) IS
+'not equal';
+
+CREATE OPERATOR CLASS leadscore.engagement_ops
+DEFAULT FOR TYPE leadscore.engagement USING hash AS
+	OPERATOR 1 leadscore.=,
+	FUNCTION 1 leadscore.engagement_hash(leadscore.engagement),
+	FUNCTION 2 leadscore.engagement_hash_extended(leadscore.engagement, bigint);
+COMMENT ON OPERATOR CLASS leadscore.engagement_ops USING hash IS
+'equality of engagements';
+COMMENT ON OPERATOR FAMILY leadscore.engagement_ops USING hash IS
+'equality of engagements';
+
+-- Merging
+
+CREATE FUNCTION leadscore.engagement_plus(leadscore.engagement, leadscore.engagement) RETURNS leadscore.engagement
+AS 'MODULE_PATHNAME', 'engagement_plus'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_plus(leadscore.engagement, leadscore.engagement) IS
+'implementation of + operator';
+
+CREATE OPERATOR leadscore.+ (
+	FUNCTION = leadscore.engagement_plus,
+	LEFTARG = leadscore.engagement,
+	RIGHTARG = leadscore.engagement,
+	COMMUTATOR = OPERATOR(leadscore.+)
+);
+COMMENT ON OPERATOR leadscore.+ (leadscore.engagement, leadscore.engagement) IS
+'what both did, as for a lead that was there twice; error 22023 if they were made by different sets of rules, or keep the events of a rule differently; NULL gives NULL';
+
+-- Reading
+
+CREATE FUNCTION leadscore.engagement_count(engagement leadscore.engagement, rule bigint) RETURNS bigint
+AS 'MODULE_PATHNAME', 'engagement_count_of'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_count(leadscore.engagement, bigint) IS
+'how many events a rule has matched, 0 if none; NULL gives NULL';
+
+CREATE FUNCTION leadscore.engagement_decayed(engagement leadscore.engagement, rule bigint, at timestamptz) RETURNS double precision
+AS 'MODULE_PATHNAME', 'engagement_decayed_of'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_decayed(leadscore.engagement, bigint, timestamptz) IS
+'what the events that a rule has matched are worth at a moment: each counts 1 when it happens, and half as much with every half-life; 0 if there were none; a moment before the latest of them is taken for that; NULL gives NULL';
+
+CREATE FUNCTION leadscore.engagement_last_seen(engagement leadscore.engagement, rule bigint) RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'engagement_last_seen_of'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_last_seen(leadscore.engagement, bigint) IS
+'time of the latest event that a rule has matched, NULL if there was none; NULL gives NULL';
+
+CREATE FUNCTION leadscore.engagement_last_seen(engagement leadscore.engagement) RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'engagement_last_seen'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_last_seen(leadscore.engagement) IS
+'time of the latest event that any rule has matched, NULL if there was none; NULL gives NULL';
+
+CREATE FUNCTION leadscore.engagement_entries(engagement leadscore.engagement,
+	OUT rule bigint, OUT events bigint, OUT decayed double precision, OUT last_seen timestamptz,
+	OUT half_life interval, OUT keep integer, OUT latest timestamptz[])
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'engagement_list'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION leadscore.engagement_entries(leadscore.engagement) IS
+'all there is in an engagement, a row for each rule that has matched something: how many events, what they are worth as of the latest, when that was, the half-life (NULL: they do not fade), how many of the latest times are kept, and those, latest first; NULL gives no rows';
+
+-- Aggregates.  The four functions after the first two know nothing of what is
+-- aggregated.
+
+CREATE FUNCTION leadscore.engagement_agg_add(internal, rule bigint, occurred_at timestamptz, half_life interval, keep integer) RETURNS internal
+AS 'MODULE_PATHNAME', 'engagement_agg_add'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_agg_add(internal, bigint, timestamptz, interval, integer) IS
+'transition function of engagement_agg(rule, occurred_at, half_life, keep)';
+
+CREATE FUNCTION leadscore.engagement_agg_merge(internal, leadscore.engagement) RETURNS internal
+AS 'MODULE_PATHNAME', 'engagement_agg_merge'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_agg_merge(internal, leadscore.engagement) IS
+'transition function of engagement_agg(engagement)';
+
+CREATE FUNCTION leadscore.engagement_agg_combine(internal, internal) RETURNS internal
+AS 'MODULE_PATHNAME', 'engagement_agg_combine'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_agg_combine(internal, internal) IS
+'combine function of engagement aggregates';
+
+CREATE FUNCTION leadscore.engagement_agg_serialize(internal) RETURNS bytea
+AS 'MODULE_PATHNAME', 'engagement_agg_serialize'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_agg_serialize(internal) IS
+'serialization function of engagement aggregates';
+
+CREATE FUNCTION leadscore.engagement_agg_deserialize(bytea, internal) RETURNS internal
+AS 'MODULE_PATHNAME', 'engagement_agg_deserialize'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_agg_deserialize(bytea, internal) IS
+'deserialization function of engagement aggregates';
+
+CREATE FUNCTION leadscore.engagement_agg_final(internal) RETURNS leadscore.engagement
+AS 'MODULE_PATHNAME', 'engagement_agg_final'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore.engagement_agg_final(internal) IS
+'final function of engagement aggregates';
+
+CREATE AGGREGATE leadscore.engagement_agg(rule bigint, occurred_at timestamptz, half_life interval, keep integer) (
+	SFUNC = leadscore.engagement_agg_add,
+	STYPE = internal,
+	SSPACE = 400,
+	FINALFUNC = leadscore.engagement_agg_final,
+	COMBINEFUNC = leadscore.engagement_agg_combine,
+	SERIALFUNC = leadscore.engagement_agg_serialize,
+	DESERIALFUNC = leadscore.engagement_agg_deserialize,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE leadscore.engagement_agg(bigint, timestamptz, interval, integer) IS
+'summary of events, one a row: the rule it matched, when it happened, the half-life with which the events of this rule fade (NULL: they do not; a day has 24 hours), and how many of its latest times are kept (0 to 64; NULL: none); rows without a rule or a time are skipped, no row at all gives NULL; error 22023 if a half-life is not positive, has months or years, or if rows of a rule differ in half_life or keep; error 22008 for an infinite time';
+
+CREATE AGGREGATE leadscore.engagement_agg(leadscore.engagement) (
+	SFUNC = leadscore.engagement_agg_merge,
+	STYPE = internal,
+	SSPACE = 400,
+	FINALFUNC = leadscore.engagement_agg_final,
+	COMBINEFUNC = leadscore.engagement_agg_combine,
+	SERIALFUNC = leadscore.engagement_agg_serialize,
+	DESERIALFUNC = leadscore.engagement_agg_deserialize,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE leadscore.engagement_agg(leadscore.engagement) IS
+'sum of engagements, as + makes it; NULLs are skipped, no engagement at all gives NULL; errors as of +';
+
 /* ----------------------------------------------------------------------
  * 2. Tables: the scoring matrix
  *
@@ -428,6 +651,36 @@ COMMENT ON COLUMN leadscore.factor.points_floor IS 'Lowest total of the factor; 
 COMMENT ON COLUMN leadscore.factor.points_cap IS 'Highest total of the factor; NULL: open.';
 COMMENT ON COLUMN leadscore.factor.description IS 'What the factor asks.';
 
+CREATE TABLE leadscore.activity_source (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	name			text COLLATE "C" NOT NULL,
+	relation		regclass NOT NULL,
+	lead_key		text NOT NULL,
+	match_column	name,
+	occurred_at		text NOT NULL,
+	time_zone		text,
+	filter			text,
+	event_key		text,
+	description		text,
+	search_path		text,
+	PRIMARY KEY (model, name),
+	CONSTRAINT activity_source_name_check CHECK (name <> '')
+);
+COMMENT ON TABLE leadscore.activity_source IS
+'Activity sources: the CRM''s own tables of events (visits, clicks, e-mails, calls), and how their rows point at leads.';
+COMMENT ON COLUMN leadscore.activity_source.model IS 'Model whose leads do this.';
+COMMENT ON COLUMN leadscore.activity_source.name IS 'Name, unique within the model; activity rules refer to it.';
+COMMENT ON COLUMN leadscore.activity_source.relation IS 'Table of the events.';
+COMMENT ON COLUMN leadscore.activity_source.lead_key IS 'SQL expression over an event''s row that gives the key of the lead, or with match_column a value of the lead.';
+COMMENT ON COLUMN leadscore.activity_source.match_column IS 'Column of the model''s source, an e-mail address for example, that lead_key is compared with, upper and lower case alike; NULL: lead_key is the lead''s key.';
+COMMENT ON COLUMN leadscore.activity_source.occurred_at IS 'SQL expression over an event''s row that tells when it happened: a timestamp with or without time zone, or a date (its first moment).  An event for which it is NULL does not count.';
+COMMENT ON COLUMN leadscore.activity_source.time_zone IS 'Time zone of an occurred_at without one; NULL: the model''s.';
+COMMENT ON COLUMN leadscore.activity_source.filter IS 'SQL boolean expression over an event''s row: only those for which it is true are events of leads; NULL: all.';
+COMMENT ON COLUMN leadscore.activity_source.event_key IS 'SQL expression over an event''s row: rows of a lead in which it is the same are one event, delivered several times, of which the earliest counts; NULL: each row is an event.';
+COMMENT ON COLUMN leadscore.activity_source.description IS 'What the events are.';
+COMMENT ON COLUMN leadscore.activity_source.search_path IS 'Schemas in which the names of the expressions are looked up; filled with the writer''s search_path.';
+
 CREATE TABLE leadscore.rule (
 	id				bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
 	model			text COLLATE "C" NOT NULL,
@@ -440,13 +693,23 @@ CREATE TABLE leadscore.rule (
 	enabled			boolean NOT NULL DEFAULT true,
 	note			text,
 	search_path		text,
+	activity		text COLLATE "C",
+	half_life		interval,
+	at_least		integer,
+	within			interval,
+	at_most			integer,
+	inactive_for	interval,
+	include_never	boolean NOT NULL DEFAULT false,
 	FOREIGN KEY (model, factor) REFERENCES leadscore.factor (model, name)
 		ON UPDATE CASCADE ON DELETE CASCADE,
+	FOREIGN KEY (model, activity) REFERENCES leadscore.activity_source (model, name)
+		ON UPDATE CASCADE,
 	CONSTRAINT rule_significance_check CHECK (significance IN ('key', 'acceptable', 'negative'))
 );
 /* The order in which the rulebook is loaded; also serves the foreign key. */
 CREATE UNIQUE INDEX rule_model_id_idx ON leadscore.rule (model, id);
 CREATE INDEX rule_model_factor_idx ON leadscore.rule (model, factor);
+CREATE INDEX rule_model_activity_idx ON leadscore.rule (model, activity) WHERE activity IS NOT NULL;
 COMMENT ON TABLE leadscore.rule IS
 'Rules: the lines of the scoring matrix.';
 COMMENT ON COLUMN leadscore.rule.id IS 'Number of the rule; of equally good rules of a "best" factor the lowest counts.';
@@ -454,12 +717,19 @@ COMMENT ON COLUMN leadscore.rule.model IS 'Model the rule belongs to.';
 COMMENT ON COLUMN leadscore.rule.factor IS 'Factor the rule belongs to.';
 COMMENT ON COLUMN leadscore.rule.parameter IS 'What the rule looks for, in a word or two: "medium", "CEO".';
 COMMENT ON COLUMN leadscore.rule.significance IS 'key, acceptable or negative: a label, which does not constrain the points.';
-COMMENT ON COLUMN leadscore.rule.condition IS 'SQL boolean expression over the columns of the model''s source; NULL is no match.';
-COMMENT ON COLUMN leadscore.rule.points IS 'Points when the condition holds, between -1000000 and 1000000.';
+COMMENT ON COLUMN leadscore.rule.condition IS 'SQL boolean expression over the columns of the model''s source, or of the activity source''s table; NULL is no match.';
+COMMENT ON COLUMN leadscore.rule.points IS 'Points when the condition holds, of an activity rule for each event, between -1000000 and 1000000.';
 COMMENT ON COLUMN leadscore.rule.disqualifies IS 'A matching lead is disqualified and cold, whatever its points.';
 COMMENT ON COLUMN leadscore.rule.enabled IS 'Disabled rules are kept but do not speak.';
 COMMENT ON COLUMN leadscore.rule.note IS 'Why the rule is there; shown by explain.';
 COMMENT ON COLUMN leadscore.rule.search_path IS 'Schemas in which the condition''s names are looked up; filled with the writer''s search_path.';
+COMMENT ON COLUMN leadscore.rule.activity IS 'Activity source whose events the rule is about; NULL: a rule about the lead''s own row.';
+COMMENT ON COLUMN leadscore.rule.half_life IS 'Time in which the points of an event halve; NULL: they do not fade.  A day has 24 hours, months are refused.';
+COMMENT ON COLUMN leadscore.rule.at_least IS 'The points count once, as long as there are this many events within the time that within gives, 1 to 64.';
+COMMENT ON COLUMN leadscore.rule.within IS 'How far back at_least counts; an event that is exactly as old is out.';
+COMMENT ON COLUMN leadscore.rule.at_most IS 'Only this many of the latest events count, 1 to 64; NULL: all.';
+COMMENT ON COLUMN leadscore.rule.inactive_for IS 'The points count once, as long as there was no event for this time, but only for leads that were active before; an event that is exactly as old is out.';
+COMMENT ON COLUMN leadscore.rule.include_never IS 'inactive_for also speaks for leads that never were active, counted from the model''s created_at.';
 
 CREATE TABLE leadscore.threshold (
 	model			text COLLATE "C"
@@ -540,6 +810,7 @@ ALTER TABLE leadscore.problem REPLICA IDENTITY FULL;
 /* Rows of users are part of their dumps. */
 SELECT pg_catalog.pg_extension_config_dump('leadscore.model', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.factor', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.activity_source', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rule', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rule_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.threshold', 'WHERE NOT builtin');
@@ -652,6 +923,13 @@ COMMENT ON FUNCTION leadscore.check_rule_row() IS
 REVOKE ALL ON FUNCTION leadscore.check_model_row() FROM PUBLIC;
 REVOKE ALL ON FUNCTION leadscore.check_rule_row() FROM PUBLIC;
 
+CREATE FUNCTION leadscore.check_activity_source_row() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_check_activity_source_row'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.check_activity_source_row() IS
+'Trigger on leadscore.activity_source: compiles the expressions, fills in search_path; of an attached model only the owner of the events'' table may write it';
+REVOKE ALL ON FUNCTION leadscore.check_activity_source_row() FROM PUBLIC;
+
 CREATE FUNCTION leadscore.matrix_changed() RETURNS trigger
 AS 'MODULE_PATHNAME', 'leadscore_matrix_changed'
 LANGUAGE C;
@@ -673,11 +951,19 @@ BEGIN
 			MESSAGE = format('floor or cap of factor "%s" is out of range', NEW.name),
 			HINT = 'Use NULL for an open end.';
 	END IF;
+	IF TG_OP = 'UPDATE' AND NEW.axis = 'fit' AND OLD.axis <> 'fit'
+		AND EXISTS (SELECT FROM leadscore.rule r
+					WHERE r.model = OLD.model AND r.factor = OLD.name AND r.activity IS NOT NULL) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'check_violation',
+			MESSAGE = format('factor "%s" cannot be moved to the fit axis', NEW.name),
+			DETAIL = 'It has activity rules: what a lead does is engagement.';
+	END IF;
 	RETURN NEW;
 END
 $$;
 COMMENT ON FUNCTION leadscore.set_factor_defaults() IS
-'Trigger on leadscore.factor: the default of combine depends on the axis';
+'Trigger on leadscore.factor: the default of combine depends on the axis; activity rules stay on the engagement axis';
 
 CREATE FUNCTION leadscore.check_threshold_row() RETURNS trigger
 LANGUAGE plpgsql
@@ -796,6 +1082,15 @@ CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.fact
 CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.factor
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
 
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.activity_source
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_activity_source_row();
+CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.activity_source
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.activity_source
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.activity_source
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.rule
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_rule_row();
 CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.rule
@@ -835,23 +1130,23 @@ CREATE TYPE leadscore.rule_check AS (
 );
 COMMENT ON TYPE leadscore.rule_check IS 'What leadscore.check_rule found.';
 
-CREATE FUNCTION leadscore.check_rule(model text, condition text) RETURNS leadscore.rule_check
+CREATE FUNCTION leadscore.check_rule(model text, condition text, activity text DEFAULT NULL) RETURNS leadscore.rule_check
 AS 'MODULE_PATHNAME', 'leadscore_check_rule'
-LANGUAGE C VOLATILE STRICT;
-COMMENT ON FUNCTION leadscore.check_rule(text, text) IS
-'Would this condition be accepted for a rule of this model?  Writes nothing.  Returns ok, or what is wrong, with its position in the text (characters, from 1).  NULL gives NULL; an unknown model is error 42704.';
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.check_rule(text, text, text) IS
+'Would this condition be accepted for a rule of this model, or for an activity rule over this activity source?  Writes nothing.  Returns ok, or what is wrong, with its position in the text (characters, from 1).  model or condition NULL gives NULL; an unknown model or activity source is error 42704.';
 
 /*
  * A column that disappears disables the rules that need it.  The CRM's DDL is
  * never refused: whatever goes wrong in here is a warning.
  */
 
-CREATE FUNCTION leadscore._condition_error(model text, condition text, search_path text) RETURNS text[]
+CREATE FUNCTION leadscore._condition_error(model text, condition text, search_path text, activity text) RETURNS text[]
 AS 'MODULE_PATHNAME', 'leadscore_condition_error'
-LANGUAGE C VOLATILE STRICT;
-COMMENT ON FUNCTION leadscore._condition_error(text, text, text) IS
-'Internal: SQLSTATE and message of what is wrong with a stored condition; NULL if nothing is.  Does not wait for a lock on the source (55P03).';
-REVOKE ALL ON FUNCTION leadscore._condition_error(text, text, text) FROM PUBLIC;
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore._condition_error(text, text, text, text) IS
+'Internal: SQLSTATE and message of what is wrong with a stored condition, over the model''s source or that of an activity; NULL if nothing is.  Does not wait for a lock on the relation (55P03).';
+REVOKE ALL ON FUNCTION leadscore._condition_error(text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION leadscore.note_problem(model text, rule bigint, lead_key text, sqlstate text, message text) RETURNS void
 LANGUAGE sql
@@ -875,8 +1170,8 @@ BEGIN
 	IF EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
 			   WHERE t.tgrelid IN (SELECT c.oid FROM pg_class c
 								   WHERE c.relnamespace = 'leadscore'::regnamespace
-									 AND c.relname IN ('model', 'factor', 'rule', 'threshold', 'problem',
-													   'attachment', 'watched', 'unsettled_lead', 'rescore_run'))
+									 AND c.relname IN ('model', 'factor', 'activity_source', 'rule', 'threshold', 'problem',
+													   'attachment', 'watched', 'unsettled_lead', 'pending_activity', 'rescore_run'))
 				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
@@ -919,7 +1214,7 @@ BEGIN
 
 	FOR broken IN
 		SELECT r.id, r.model, e.error
-		FROM leadscore.rule r, leadscore._condition_error(r.model, r.condition, r.search_path) AS e(error)
+		FROM leadscore.rule r, leadscore._condition_error(r.model, r.condition, r.search_path, r.activity) AS e(error)
 		WHERE r.model = check_rules.model AND r.enabled AND e.error IS NOT NULL
 		ORDER BY r.id
 	LOOP
@@ -939,7 +1234,7 @@ BEGIN
 		WHERE r.model = check_rules.model AND NOT r.enabled
 		  AND EXISTS (SELECT FROM leadscore.problem p
 					  WHERE p.model = r.model AND p.rule = r.id AND p.lead_key IS NULL)
-		  AND leadscore._condition_error(r.model, r.condition, r.search_path) IS NULL
+		  AND leadscore._condition_error(r.model, r.condition, r.search_path, r.activity) IS NULL
 		ORDER BY r.id
 	LOOP
 		UPDATE leadscore.rule SET enabled = true WHERE id = broken.id;
@@ -1001,6 +1296,10 @@ CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.factor
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.factor
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.activity_source
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.activity_source
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.rule
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.rule
@@ -1020,7 +1319,7 @@ DECLARE
 BEGIN
 	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
 			 FROM pg_catalog.pg_trigger g
-			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.rule,leadscore.threshold,leadscore.problem,leadscore.allowed_function}'::pg_catalog.regclass[])
+			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.activity_source,leadscore.rule,leadscore.threshold,leadscore.problem,leadscore.allowed_function}'::pg_catalog.regclass[])
 			   AND NOT g.tgisinternal
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
@@ -1045,6 +1344,8 @@ BEGIN
 						  WHERE NOT d.is_temporary
 							AND CASE WHEN d.classid = 'pg_class'::regclass
 									 THEN d.objid IN (model.target, model.source)
+										  OR EXISTS (SELECT FROM leadscore.activity_source s
+													 WHERE s.model = model.name AND s.relation = d.objid)
 									 ELSE d.original AND d.object_type IN
 										  ('type', 'domain', 'function', 'operator', 'schema', 'extension', 'collation') END)
 			ORDER BY model.name
@@ -1062,7 +1363,8 @@ BEGIN
 		WHERE NOT c.is_relation OR EXISTS (
 			-- the relation itself, or one that it inherits from
 			WITH RECURSIVE related(oid) AS (
-				SELECT unnest(ARRAY[model.target, model.source])::oid
+				SELECT unnest(ARRAY[model.target, model.source]
+							  || ARRAY(SELECT s.relation FROM leadscore.activity_source s WHERE s.model = model.name))::oid
 				UNION
 				SELECT i.inhparent FROM pg_inherits i JOIN related r ON i.inhrelid = r.oid)
 			SELECT FROM related r WHERE r.oid = ANY (c.objects))
@@ -1304,7 +1606,8 @@ CREATE TABLE leadscore.attachment (
 	stage_column		name,
 	attached_at			timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	rescored_version	bigint,
-	rescored_at			timestamptz
+	rescored_at			timestamptz,
+	activity_rules		bigint
 );
 COMMENT ON TABLE leadscore.attachment IS
 'Attached models: which table their triggers are on, and what of a score is written back.  leadscore.attach() and its kin write it.';
@@ -1321,6 +1624,7 @@ COMMENT ON COLUMN leadscore.attachment.stage_column IS 'Column of the target tha
 COMMENT ON COLUMN leadscore.attachment.attached_at IS 'When the model was attached first.';
 COMMENT ON COLUMN leadscore.attachment.rescored_version IS 'Version of the rules by which all leads were scored last; rows scored by an older one are right as well since.';
 COMMENT ON COLUMN leadscore.attachment.rescored_at IS 'When that was.';
+COMMENT ON COLUMN leadscore.attachment.activity_rules IS 'Identifies the activity sources and rules for which every lead that did something has a state, whether or not its row has come yet; NULL: none.';
 
 CREATE TABLE leadscore.watched (
 	model			text COLLATE "C" NOT NULL REFERENCES leadscore.attachment ON DELETE CASCADE,
@@ -1347,6 +1651,22 @@ COMMENT ON TABLE leadscore.unsettled_lead IS
 'Leads whose look-up changed while another transaction held their state; that one scores them again as it commits, and if it never does, the next one that settles anything of the model.';
 COMMENT ON COLUMN leadscore.unsettled_lead.model IS 'Model by which to score.';
 COMMENT ON COLUMN leadscore.unsettled_lead.lead_key IS 'Key of the lead, as text.';
+
+CREATE TABLE leadscore.pending_activity (
+	model		text COLLATE "C" NOT NULL,
+	lead_key	text COLLATE "C" NOT NULL,
+	due_at		timestamptz NOT NULL,
+	engagement	leadscore.engagement
+);
+CREATE INDEX pending_activity_lead_idx ON leadscore.pending_activity (model, lead_key);
+CREATE INDEX pending_activity_due_idx ON leadscore.pending_activity (model, due_at);
+COMMENT ON TABLE leadscore.pending_activity IS
+'Activities that are not in their lead''s state yet: those dated in the future, and those whose lead somebody else held as they were committed.  Whoever reads a lead adds what is due.';
+COMMENT ON COLUMN leadscore.pending_activity.model IS 'Model whose lead it is.';
+COMMENT ON COLUMN leadscore.pending_activity.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.pending_activity.due_at IS 'From when on they count; -infinity: already.';
+COMMENT ON COLUMN leadscore.pending_activity.engagement IS 'Their summary; NULL: the lead''s is to be made anew from history.';
+ALTER TABLE leadscore.pending_activity REPLICA IDENTITY FULL;
 
 CREATE TABLE leadscore.rescore_run (
 	model		text COLLATE "C" PRIMARY KEY REFERENCES leadscore.attachment ON DELETE CASCADE,
@@ -1382,6 +1702,7 @@ COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
 SELECT pg_catalog.pg_extension_config_dump('leadscore.attachment', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.watched', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.unsettled_lead', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.pending_activity', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rescore_run', '');
 
 CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.attachment
@@ -1468,6 +1789,12 @@ LANGUAGE C;
 COMMENT ON FUNCTION leadscore.capture_watched() IS
 'Trigger on a look-up table: re-scores the leads concerned; watch() creates it';
 
+CREATE FUNCTION leadscore.capture_activity() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_capture_activity'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.capture_activity() IS
+'Trigger on a table of events: has them counted for their leads, by the model and the activity source that are its arguments; attach() creates it';
+
 CREATE FUNCTION leadscore._columns_changed(VARIADIC "any") RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_columns_changed'
 LANGUAGE C IMMUTABLE PARALLEL SAFE;
@@ -1534,6 +1861,26 @@ AS $$
 	FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation AND c.relkind IN ('r', 'p'),
 		 LATERAL (SELECT ('leadscore_' || w.model || '_watch_truncate')::name) n(name)
 	WHERE w.model = _expected_triggers.model
+	UNION ALL
+	SELECT e.oid::regclass, n.name,
+		   format('CREATE TRIGGER %I ' || k.clause || ' EXECUTE FUNCTION leadscore.capture_activity(%L, %L)',
+				  n.name, e.oid::regclass, e.model, e.name)
+	FROM (WITH RECURSIVE events(model, name, oid, partition) AS (
+			SELECT s.model, s.name, c.oid, false
+			FROM a JOIN leadscore.activity_source s ON s.model = a.model JOIN pg_class c ON c.oid = s.relation
+			WHERE EXISTS (SELECT FROM leadscore.rule r WHERE r.model = s.model AND r.activity = s.name)
+			UNION
+			SELECT e.model, e.name, i.inhrelid, c.relispartition
+			FROM events e JOIN pg_inherits i ON i.inhparent = e.oid JOIN pg_class c ON c.oid = i.inhrelid
+			WHERE NOT i.inhdetachpending)
+		  SELECT * FROM events) e
+	JOIN pg_class c ON c.oid = e.oid,
+		 (VALUES ('event', 'AFTER INSERT OR DELETE OR UPDATE ON %s FOR EACH ROW', true),
+				 ('truncate', 'BEFORE TRUNCATE ON %s FOR EACH STATEMENT', false)) k(kind, clause, for_row),
+		 -- the name of a source can be anything
+		 LATERAL (SELECT ('leadscore_' || e.model || '_' || left(md5(e.name), 8) || '_' || k.kind)::name) n(name)
+	WHERE NOT (k.for_row AND e.partition)
+	  AND NOT (NOT k.for_row AND c.relkind NOT IN ('r', 'p'))
 $$;
 COMMENT ON FUNCTION leadscore._expected_triggers(text) IS
 'Internal: the triggers that an attached model has, and how they are made.';
@@ -1546,9 +1893,12 @@ AS $$
 	-- one on a partition may have been left behind by what re-enabled them all
 	SELECT t.tgrelid::regclass, t.tgname, pg_get_triggerdef(t.oid), t.tgenabled = 'A'
 	FROM pg_trigger t
-	WHERE t.tgfoid IN ('leadscore.capture'::regproc, 'leadscore.write_back'::regproc, 'leadscore.capture_watched'::regproc)
+	WHERE t.tgfoid IN ('leadscore.capture'::regproc, 'leadscore.write_back'::regproc,
+					   'leadscore.capture_watched'::regproc, 'leadscore.capture_activity'::regproc)
 	  AND t.tgparentid = 0
-	  AND t.tgargs = convert_to(_present_triggers.model, getdatabaseencoding()) || '\x00'::bytea
+	  -- the first argument, whichever follow
+	  AND substring(t.tgargs, 1, octet_length(_present_triggers.model) + 1)
+		  = convert_to(_present_triggers.model, getdatabaseencoding()) || '\x00'::bytea
 $$;
 COMMENT ON FUNCTION leadscore._present_triggers(text) IS
 'Internal: the triggers that call our functions for a model, without those that partitions have from their parent; enabled means ALWAYS.';
@@ -1590,8 +1940,10 @@ BEGIN
 	FOR e IN
 		SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger FROM pg_trigger t
 		WHERE t.tgparentid <> 0 AND t.tgenabled <> 'A'
-		  AND t.tgfoid IN ('leadscore.capture'::regproc, 'leadscore.write_back'::regproc, 'leadscore.capture_watched'::regproc)
-		  AND t.tgargs = convert_to(_install_triggers.model, getdatabaseencoding()) || '\x00'::bytea
+		  AND t.tgfoid IN ('leadscore.capture'::regproc, 'leadscore.write_back'::regproc,
+						   'leadscore.capture_watched'::regproc, 'leadscore.capture_activity'::regproc)
+		  AND substring(t.tgargs, 1, octet_length(_install_triggers.model) + 1)
+			  = convert_to(_install_triggers.model, getdatabaseencoding()) || '\x00'::bytea
 	LOOP
 		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.relation, e.trigger);
 		RETURN NEXT format('enabled trigger %I on %s', e.trigger, e.relation);
@@ -1797,24 +2149,59 @@ BEGIN
 	EXECUTE format('CREATE TABLE leadscore.%I (
 		lead_key		%s,
 		fit				double precision NOT NULL,
-		engagement		double precision NOT NULL,
+		engagement_points double precision NOT NULL,
+		engagement_base	double precision,
+		score_bound		double precision,
 		scored_at		timestamptz NOT NULL,
 		rules_version	bigint NOT NULL,
 		stage_since		timestamptz NOT NULL,
 		next_change_at	timestamptz,
+		row_changes_at	timestamptz,
+		created_at		timestamptz,
 		score			integer NOT NULL,
 		stage			leadscore.lead_stage NOT NULL,
 		disqualified	boolean NOT NULL,
 		has_problem		boolean NOT NULL,
 		lead_exists		boolean NOT NULL,
+		fading			boolean NOT NULL,
+		consent			boolean NOT NULL,
 		temperature		text COLLATE "C" NOT NULL,
 		grade			text COLLATE "C" NOT NULL,
-		channel			text
+		channel			text,
+		engagement		leadscore.engagement,
+		kept_rules		bigint[],
+		match_values	text[] COLLATE "C"
 	) USING heap WITH (fillfactor = 90)', model || '_state', leadscore._key_type(model));
 END
 $$;
 COMMENT ON FUNCTION leadscore._create_state_table(text) IS
 'Internal: creates the state table of a model, without its index.';
+
+CREATE FUNCTION leadscore._index_match_values(model text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state	text := format('leadscore.%I', _index_match_values.model || '_state');
+BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.activity_source s WHERE s.model = _index_match_values.model AND s.match_column IS NOT NULL)
+		OR EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+				   WHERE i.indrelid = state::regclass AND a.attname = 'match_values') THEN
+		RETURN false;
+	END IF;
+	-- a commit must not have to work off what others left in a pending list
+	EXECUTE format('CREATE INDEX ON %s USING gin (match_values) WITH (fastupdate = off)', state);
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION leadscore._index_match_values(text) IS
+'Internal: indexes the values by which events find their leads, if a source goes by any; was there anything to do?';
+
+CREATE FUNCTION leadscore._recompute_all(model text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'leadscore_recompute_all'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._recompute_all(text) IS
+'Internal: has what all leads did made anew from history as the transaction commits; returns what identifies the rules by which.';
 
 CREATE FUNCTION leadscore._finish_state_table(model text) RETURNS void
 LANGUAGE plpgsql
@@ -1831,6 +2218,8 @@ BEGIN
 
 	EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (lead_key)', state);
 	EXECUTE format('CREATE INDEX ON %s (next_change_at) WHERE next_change_at IS NOT NULL', state);
+	EXECUTE format('CREATE INDEX ON %s (score_bound) WHERE score_bound IS NOT NULL', state);
+	PERFORM leadscore._index_match_values(model);
 	EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', state);
 	IF (SELECT c.relforcerowsecurity FROM pg_class c WHERE c.oid = target) THEN
 		EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', state);
@@ -1841,19 +2230,28 @@ BEGIN
 				   format('What the scoring model %s knows of each lead in %s.  Triggers write it; read it through leadscore.%s_scored.', model, target, model));
 	EXECUTE format('COMMENT ON COLUMN %s.lead_key IS %L', state, format('Key of the lead in %s.', target));
 	EXECUTE format('COMMENT ON COLUMN %s.fit IS %L', state, 'Total of the fit axis.');
-	EXECUTE format('COMMENT ON COLUMN %s.engagement IS %L', state, 'Total of the engagement axis, as of scored_at.');
+	EXECUTE format('COMMENT ON COLUMN %s.engagement_points IS %L', state, 'Total of the engagement axis, as of scored_at.');
+	EXECUTE format('COMMENT ON COLUMN %s.engagement_base IS %L', state, 'That part of it which comes from factors without activity rules.');
+	EXECUTE format('COMMENT ON COLUMN %s.score_bound IS %L', state, 'The most that the unrounded score can be from scored_at on without a new activity; NULL: never on the hot list.');
 	EXECUTE format('COMMENT ON COLUMN %s.scored_at IS %L', state, 'When these values were worked out.');
 	EXECUTE format('COMMENT ON COLUMN %s.rules_version IS %L', state, 'Version of the model that did; a later rescore that changed nothing leaves it as it is.');
 	EXECUTE format('COMMENT ON COLUMN %s.stage_since IS %L', state, 'When the lead entered its stage.');
-	EXECUTE format('COMMENT ON COLUMN %s.next_change_at IS %L', state, 'Until when these values hold if nobody touches the lead; NULL: for ever.');
+	EXECUTE format('COMMENT ON COLUMN %s.next_change_at IS %L', state, 'Until when temperature and grade hold if nobody touches the lead; NULL: for ever.');
+	EXECUTE format('COMMENT ON COLUMN %s.row_changes_at IS %L', state, 'When time alone makes a rule about the lead''s own row say something else; NULL: never.');
+	EXECUTE format('COMMENT ON COLUMN %s.created_at IS %L', state, 'When the lead arose, by the model''s created_at.');
 	EXECUTE format('COMMENT ON COLUMN %s.score IS %L', state, 'Score: fit plus engagement, within the model''s range, rounded down.');
 	EXECUTE format('COMMENT ON COLUMN %s.stage IS %L', state, 'Stage of the funnel.');
 	EXECUTE format('COMMENT ON COLUMN %s.disqualified IS %L', state, 'Does a disqualifying rule match?');
 	EXECUTE format('COMMENT ON COLUMN %s.has_problem IS %L', state, 'Did a rule fail on this lead?  See leadscore.problem.');
 	EXECUTE format('COMMENT ON COLUMN %s.lead_exists IS %L', state, 'False for a lead of which only activities are known so far.');
+	EXECUTE format('COMMENT ON COLUMN %s.fading IS %L', state, 'Does time alone change the score?  Views work it out as they are read.');
+	EXECUTE format('COMMENT ON COLUMN %s.consent IS %L', state, 'May the lead be contacted, by the model''s consent?');
 	EXECUTE format('COMMENT ON COLUMN %s.temperature IS %L', state, 'cold, warm or hot.');
 	EXECUTE format('COMMENT ON COLUMN %s.grade IS %L', state, 'Letter of the fit axis, and digit of the engagement axis if there is one.');
 	EXECUTE format('COMMENT ON COLUMN %s.channel IS %L', state, 'Acquisition channel: the first one known of the lead.');
+	EXECUTE format('COMMENT ON COLUMN %s.engagement IS %L', state, 'Summary of what the lead did.');
+	EXECUTE format('COMMENT ON COLUMN %s.kept_rules IS %L', state, 'Rules that the lead''s own row matched, where it takes them to work the engagement out.');
+	EXECUTE format('COMMENT ON COLUMN %s.match_values IS %L', state, 'Values of the lead that events are matched by.');
 END
 $$;
 COMMENT ON FUNCTION leadscore._finish_state_table(text) IS
@@ -1879,7 +2277,7 @@ BEGIN
 			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).temperature, s.temperature) ELSE s.temperature END AS temperature,
 			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).grade, s.grade) ELSE s.grade END AS grade,
 			   floor(CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).fit, s.fit) ELSE s.fit END + 1e-9)::integer AS fit,
-			   trunc((CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).engagement, s.engagement) ELSE s.engagement END)::numeric, 2)::numeric(10,2) AS engagement,
+			   trunc((CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).engagement, s.engagement_points) ELSE s.engagement_points END)::numeric, 2)::numeric(10,2) AS engagement,
 			   s.stage::text COLLATE "C" AS stage,
 			   s.stage::integer AS stage_rank,
 			   s.stage_since,
@@ -2060,6 +2458,11 @@ BEGIN
 		PERFORM leadscore._create_scored_view(m.name);
 	END IF;
 	PERFORM leadscore._install_triggers(m.name);
+	PERFORM leadscore._index_match_values(m.name);
+	IF coalesce(backfill, true) THEN
+		UPDATE leadscore.attachment SET activity_rules = leadscore._recompute_all(m.name)
+		WHERE attachment.model = m.name;
+	END IF;
 
 	EXECUTE format('SELECT count(*), NULL, count(*) FILTER (WHERE temperature = ''hot''), count(*) FILTER (WHERE temperature = ''warm''),
 						   count(*) FILTER (WHERE temperature = ''cold''), count(*) FILTER (WHERE has_problem), NULL
@@ -2100,6 +2503,7 @@ BEGIN
 		EXECUTE format('DROP VIEW IF EXISTS leadscore.%I', _detach.model || '_scored');
 		EXECUTE format('DROP TABLE IF EXISTS leadscore.%I', _detach.model || '_state');
 		DELETE FROM leadscore.attachment a WHERE a.model = _detach.model;
+		DELETE FROM leadscore.pending_activity p WHERE p.model = _detach.model;
 		DELETE FROM leadscore.problem p WHERE p.model = _detach.model AND p.lead_key IS NOT NULL;
 	END IF;
 	RETURN found;
@@ -2864,7 +3268,7 @@ BEGIN
 		  AND p.proname IN ('_install_triggers', '_create_state_table', '_finish_state_table', '_create_scored_view',
 							'_require_attachable', '_backfill', '_rescore_batch', '_rescore_lead', '_rescore_all',
 							'_wait_for_writers', '_attach', '_detach', '_watch', '_unwatch', '_run_as_owner_of',
-							'_write_back_batch', '_rescore_step', '_follow_key_type', '_follow_row_security', '_repair')
+							'_write_back_batch', '_rescore_step', '_index_match_values', '_recompute_all', '_follow_key_type', '_follow_row_security', '_repair')
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
 	END LOOP;

@@ -541,16 +541,16 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 		return PointerGetDatum(tuple);
 	fill_slot(table, slot);
 	scorer_evaluate(table->scorer, key, true, &row);
-	if (table->write_back[WRITE_BACK_STAGE] != 0)
+	if (table->write_back[WRITE_BACK_STAGE] != 0 || table->scorer->rulebook->nterms > 0)
 	{
 		/* a row that moves to another partition is inserted there first */
 		bool		isnull = key_isnull;
-		Datum		stage_key = key;
+		Datum		old_key = key;
 
 		if (by_update)
-			stage_key = slot_getattr(trigger->tg_trigslot, table->key_column, &isnull);
+			old_key = slot_getattr(trigger->tg_trigslot, table->key_column, &isnull);
 		if (!isnull)
-			scorer_current_stage(table->scorer, stage_key, &row);
+			scorer_complete_row(table->scorer, old_key, &row);
 	}
 
 	for (int i = 0; i < NUM_WRITE_BACKS; i++)

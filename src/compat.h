@@ -36,6 +36,18 @@
 #endif
 
 /*
+ * read_jsonb(str, escontext, &datum): the input function of jsonb; false after
+ * an error told softly.
+ */
+#if PG_VERSION_NUM >= 160000
+#define read_jsonb(str, escontext, datum) \
+	DirectInputFunctionCallSafe(jsonb_in, str, InvalidOid, -1, escontext, datum)
+#else
+#define read_jsonb(str, escontext, datum) \
+	(*(datum) = DirectFunctionCall1(jsonb_in, CStringGetDatum(str)), true)
+#endif
+
+/*
  * parsestate_forget_columns(pstate)
  *
  * Parse analysis notes which columns of a relation were named, to check

@@ -1261,12 +1261,12 @@ condition_analyze(ConditionScope *scope, const char *text, Oid result_type,
 		expr = transformExpr(pstate, expr, EXPR_KIND_OTHER);
 		if (result_type == BOOLOID)
 			expr = coerce_to_boolean(pstate, expr, "condition");
-		else
+		else if (result_type != InvalidOid || exprType(expr) == UNKNOWNOID)
 		{
 			Node	   *coerced;
 
 			coerced = coerce_to_target_type(pstate, expr, exprType(expr),
-											result_type, -1,
+											OidIsValid(result_type) ? result_type : TEXTOID, -1,
 											COERCION_ASSIGNMENT,
 											COERCE_IMPLICIT_CAST, -1);
 			if (coerced == NULL)

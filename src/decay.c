@@ -38,6 +38,24 @@ time_between(TimestampTz from, TimestampTz to)
 }
 
 /*
+ * interval_to_microseconds
+ *		Length of an interval without months, whose days have 24 hours; -1 if
+ *		it has months, is negative or longer than 10000 years.
+ */
+int64
+interval_to_microseconds(const Interval *span)
+{
+	int64		result;
+
+	if (span->month != 0 ||
+		pg_mul_s64_overflow(span->day, USECS_PER_DAY, &result) ||
+		pg_add_s64_overflow(result, span->time, &result) ||
+		result < 0 || result > INT64CONST(3652425) * USECS_PER_DAY)
+		return -1;
+	return result;
+}
+
+/*
  * decay_factor
  *		What is left of 1 after some time: 2^(-elapsed / half_life).
  *

@@ -26,11 +26,6 @@
 
 #include "evaluate.h"
 
-/*
- * Work on a rulebook whose errors are to be caught.
- */
-typedef void (*GuardedWork) (Rulebook *rulebook, void *arg);
-
 typedef struct LenientEvaluation
 {
 	const TimestampTz *at;
@@ -38,12 +33,6 @@ typedef struct LenientEvaluation
 	const Bitmapset *failed;	/* rules to be left out */
 	bool		no_rules;		/* leave out all of them */
 } LenientEvaluation;
-
-typedef struct ChannelReading
-{
-	const TimestampTz *at;
-	char	   *channel;
-} ChannelReading;
 
 typedef struct ChangeSearch
 {
@@ -90,10 +79,10 @@ clamp(double value, double low, double high)
 }
 
 /*
- * Add the points of a matching rule to its factor.
+ * Add points of a matching rule to its factor.
  */
 static inline void
-count_rule(Rulebook *rulebook, int32 number, int *ntouched)
+count_rule(Rulebook *rulebook, int32 number, double points, int *ntouched)
 {
 	const Rule *rule = &rulebook->rules[number];
 	FactorTotal *total = &rulebook->totals[rule->factor];
@@ -101,23 +90,87 @@ count_rule(Rulebook *rulebook, int32 number, int *ntouched)
 	if (total->evaluation != rulebook->evaluation)
 	{
 		total->evaluation = rulebook->evaluation;
-		total->points = rule->points;
+		total->points = points;
 		total->best_rule = number;
 		rulebook->touched[(*ntouched)++] = rule->factor;
 	}
 	else if (total->best_rule < 0)
 	{
 		/* first rule of a factor that counts even without one */
-		total->points = rule->points;
+		total->points = points;
 		total->best_rule = number;
 	}
 	else if (rulebook->factors[rule->factor].combine == COMBINE_SUM)
-		total->points += rule->points;
-	else if (rule->points > total->points ||
-			 (rule->points == total->points && number < total->best_rule))
+		total->points += points;
+	else if (points > total->points ||
+			 (points == total->points && number < total->best_rule))
 	{
-		total->points = rule->points;
+		total->points = points;
 		total->best_rule = number;
+	}
+}
+
+/*
+ * Add the points of what the lead did.
+ */
+static void
+count_activities(Rulebook *rulebook, const Activities *did, Evaluation *result,
+				 Account *account, int *ntouched)
+{
+	static const Activities nothing = {NULL, 0, DT_NOEND};
+	const Engagement *summary;
+	int			next = 0;
+
+	if (did == NULL)
+		did = &nothing;
+	summary = did->summary;
+	for (int i = 0; i < rulebook->nterms; i++)
+	{
+		const ActivityTerm *term = &rulebook->terms[i];
+		const Rule *rule = &rulebook->rules[term->rule];
+		const EngagementEntry *entry = NULL;
+		TermValue	value;
+
+		if (rule->skipped)
+			continue;
+		/* both are sorted by rule */
+		while (summary != NULL && next < summary->nentries &&
+			   summary->entries[next].rule < rule->id)
+			next++;
+		if (summary != NULL && next < summary->nentries &&
+			summary->entries[next].rule == rule->id)
+			entry = &summary->entries[next];
+		term_value(term, entry, did, &value);
+		if (!value.speaks)
+			continue;
+		if (rule->disqualifies)
+			result->disqualified = true;
+		count_rule(rulebook, term->rule, rule->points * value.weight, ntouched);
+		if (account != NULL)
+		{
+			SpokenRule *spoken = &account->spoken[account->nspoken++];
+
+			spoken->rule = term->rule;
+			spoken->points = rule->points * value.weight;
+			spoken->occurrences = value.occurrences;
+			spoken->weight = value.weight;
+		}
+	}
+}
+
+/*
+ * Rules of a factor that counts even without one have no points yet.
+ */
+static void
+start_forced_factors(Rulebook *rulebook)
+{
+	for (int i = 0; i < rulebook->nforced; i++)
+	{
+		FactorTotal *total = &rulebook->totals[rulebook->touched[i]];
+
+		total->evaluation = rulebook->evaluation;
+		total->points = 0;
+		total->best_rule = -1;
 	}
 }
 
@@ -125,6 +178,15 @@ static int
 compare_spoken(const void *a, const void *b)
 {
 	return ((const SpokenRule *) a)->rule - ((const SpokenRule *) b)->rule;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return (left > right) - (left < right);
 }
 
 static void
@@ -195,6 +257,67 @@ evaluate_directly(Rulebook *rulebook, Evaluation *result)
 	add_up(rulebook, result, NULL);
 }
 
+static int32
+find_rule(const Rulebook *rulebook, int64 id)
+{
+	int			low = 0;
+	int			high = rulebook->nrules - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (rulebook->rules[middle].id == id)
+			return middle;
+		if (rulebook->rules[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return -1;
+}
+
+/*
+ * evaluate_stored
+ *		Score a lead by what is stored of its row, made by this rulebook's
+ *		rules, and what it did.
+ */
+void
+evaluate_stored(Rulebook *rulebook, const RowPart *row, const Activities *did,
+				Evaluation *result)
+{
+	int			ntouched = rulebook->nforced;
+	double		did_points = 0;
+
+	result->disqualified = false;
+	rulebook->evaluation++;
+	start_forced_factors(rulebook);
+	for (int i = 0; i < row->nkept; i++)
+	{
+		int32		number = find_rule(rulebook, row->kept[i]);
+
+		if (number < 0 || !rulebook->rules[number].kept)
+			continue;
+		result->disqualified |= rulebook->rules[number].disqualifies;
+		if (rulebook->factors[rulebook->rules[number].factor].has_activities)
+			count_rule(rulebook, number, rulebook->rules[number].points, &ntouched);
+	}
+	count_activities(rulebook, did, result, NULL, &ntouched);
+	for (int i = 0; i < ntouched; i++)
+	{
+		const Factor *factor = &rulebook->factors[rulebook->touched[i]];
+
+		/* those of the others are in what is stored */
+		if (factor->has_activities)
+			did_points += clamp(rulebook->totals[rulebook->touched[i]].points,
+								factor->points_floor, factor->points_cap);
+	}
+	result->axis[AXIS_FIT] = row->fit;
+	result->base = row->base;
+	result->axis[AXIS_ENGAGEMENT] = row->base + did_points;
+	add_up(rulebook, result, NULL);
+}
+
 /*
  * The rules of 'failed' do not match, whatever the row; with 'no_rules' none
  * does.
@@ -207,6 +330,7 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account,
 	ErrorContextCallback callback;
 	int			ntouched = rulebook->nforced;
 	int			nheads;
+	double		did_points = 0;
 
 	callback.callback = evaluation_error_callback;
 	callback.arg = rulebook;
@@ -218,14 +342,8 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account,
 	result->axis[AXIS_ENGAGEMENT] = 0;
 	result->disqualified = false;
 	rulebook->evaluation++;
-	for (int i = 0; i < rulebook->nforced; i++)
-	{
-		FactorTotal *total = &rulebook->totals[rulebook->touched[i]];
-
-		total->evaluation = rulebook->evaluation;
-		total->points = 0;
-		total->best_rule = -1;
-	}
+	rulebook->nkept = 0;
+	start_forced_factors(rulebook);
 
 	nheads = no_rules ? 0 :
 		dispatch_lookup(rulebook->dispatch, rulebook->slot,
@@ -274,12 +392,26 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account,
 			}
 			if (rule->disqualifies)
 				result->disqualified = true;
-			count_rule(rulebook, number, &ntouched);
+			count_rule(rulebook, number, rule->points, &ntouched);
+			if (rule->kept)
+				rulebook->kept[rulebook->nkept++] = rule->id;
 			if (account != NULL)
-				account->spoken[account->nspoken++].rule = number;
+			{
+				SpokenRule *spoken = &account->spoken[account->nspoken++];
+
+				spoken->rule = number;
+				spoken->points = rule->points;
+				spoken->occurrences = 0;
+				spoken->weight = 1;
+			}
 		}
 	}
 	error_context_stack = callback.previous;
+	if (rulebook->nterms > 0)
+	{
+		qsort(rulebook->kept, rulebook->nkept, sizeof(int64), compare_ids);
+		count_activities(rulebook, rulebook->did, result, account, &ntouched);
+	}
 
 	for (int i = 0; i < ntouched; i++)
 	{
@@ -291,8 +423,13 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account,
 
 		note_adjustment(account, clamped < points ? "cap" : "floor",
 						number, factor->axis, points, clamped);
-		result->axis[factor->axis] += clamped;
+		if (factor->has_activities)
+			did_points += clamped;
+		else
+			result->axis[factor->axis] += clamped;
 	}
+	result->base = result->axis[AXIS_ENGAGEMENT];
+	result->axis[AXIS_ENGAGEMENT] += did_points;
 
 	if (account != NULL)
 	{
@@ -305,7 +442,7 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account,
 
 			if (rulebook->factors[rule->factor].combine == COMBINE_SUM ||
 				rulebook->totals[rule->factor].best_rule == spoken->rule)
-				spoken->counted = rule->points;
+				spoken->counted = spoken->points;
 			else
 				spoken->counted = 0;
 		}
@@ -412,7 +549,8 @@ rule_is_to_blame(int sqlerrcode)
 }
 
 /*
- * Do some work on a rulebook; if that ends in an error that is a condition's
+ * run_guarded
+ *		Do some work on a rulebook; if that ends in an error that is a condition's
  * fault, fill in 'failure', in the current memory context, and return false.
  * Other errors are thrown.
  *
@@ -425,7 +563,7 @@ rule_is_to_blame(int sqlerrcode)
  * Parallel workers cannot start subtransactions: there all errors are thrown,
  * if the conditions run queries.
  */
-static bool
+bool
 run_guarded(Rulebook *rulebook, GuardedWork work, void *arg,
 			bool subtransaction, RuleFailure *failure)
 {
@@ -565,10 +703,19 @@ evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
 	return nfailures;
 }
 
-static void
-read_channel(Rulebook *rulebook, void *arg)
+/* Reading an expression of the model that is no rule. */
+typedef struct ModelReading
 {
-	ChannelReading *reading = (ChannelReading *) arg;
+	const TimestampTz *at;
+	ExprState  *expression;
+	Datum		value;
+	bool		isnull;
+} ModelReading;
+
+static void
+read_expression(Rulebook *rulebook, void *arg)
+{
+	ModelReading *reading = (ModelReading *) arg;
 	PinnedSettings settings;
 	bool		was_busy = rulebook->busy;
 
@@ -577,12 +724,9 @@ read_channel(Rulebook *rulebook, void *arg)
 	settings_pin(rulebook->time_zone, &settings);
 	PG_TRY();
 	{
-		Datum		value;
-		bool		isnull;
-
 		set_clocks(rulebook, reading->at);
-		value = ExecEvalExpr(rulebook->channel, rulebook->econtext, &isnull);
-		reading->channel = isnull ? NULL : TextDatumGetCString(value);
+		reading->value = ExecEvalExpr(reading->expression, rulebook->econtext,
+									  &reading->isnull);
 	}
 	PG_FINALLY();
 	{
@@ -605,15 +749,61 @@ bool
 rulebook_channel(Rulebook *rulebook, const TimestampTz *at, char **channel,
 				 RuleFailure *failure)
 {
-	ChannelReading reading = {at, NULL};
+	ModelReading reading = {at, rulebook->channel, (Datum) 0, true};
 
 	*channel = NULL;
 	if (rulebook->channel == NULL)
 		return true;
-	if (!run_guarded(rulebook, read_channel, &reading,
+	if (!run_guarded(rulebook, read_expression, &reading,
 					 rulebook->channel_runs_queries, failure))
 		return false;
-	*channel = reading.channel;
+	if (!reading.isnull)
+		*channel = TextDatumGetCString(reading.value);
+	return true;
+}
+
+/*
+ * rulebook_created_at
+ *		When the lead in the rulebook's slot arose; DT_NOEND if that is not
+ *		known.  False if the expression ended in an error; what
+ *		evaluate_leniently says of errors holds here as well.
+ */
+bool
+rulebook_created_at(Rulebook *rulebook, TimestampTz *created_at,
+					RuleFailure *failure)
+{
+	ModelReading reading = {NULL, rulebook->created_at, (Datum) 0, true};
+
+	*created_at = DT_NOEND;
+	if (rulebook->created_at == NULL)
+		return true;
+	if (!run_guarded(rulebook, read_expression, &reading,
+					 rulebook->created_at_runs_queries, failure))
+		return false;
+	if (!reading.isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(reading.value)))
+		*created_at = DatumGetTimestampTz(reading.value);
+	return true;
+}
+
+/*
+ * rulebook_consent
+ *		Does the lead in the rulebook's slot consent to be contacted?  It does
+ *		if the model does not ask, and does not if the answer is unknown.  False
+ *		if the expression ended in an error.
+ */
+bool
+rulebook_consent(Rulebook *rulebook, const TimestampTz *at, bool *consent,
+				 RuleFailure *failure)
+{
+	ModelReading reading = {at, rulebook->consent, (Datum) 0, true};
+
+	*consent = rulebook->consent == NULL;
+	if (rulebook->consent == NULL)
+		return true;
+	if (!run_guarded(rulebook, read_expression, &reading,
+					 rulebook->consent_runs_queries, failure))
+		return false;
+	*consent = !reading.isnull && DatumGetBool(reading.value);
 	return true;
 }
 

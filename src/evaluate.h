@@ -25,14 +25,32 @@ typedef struct Evaluation
 {
 	double		axis[NUM_AXES]; /* totals of fit and engagement, clamped */
 	double		raw;			/* their sum, clamped to the model's range */
+	double		base;			/* total of those engagement factors that have no
+								 * activity rules; only if the model has any */
 	bool		disqualified;
 } Evaluation;
+
+/*
+ * What a lead's row comes to without what the lead did, as it is stored: from
+ * that and a summary of its activities an evaluation can be worked out.
+ */
+typedef struct RowPart
+{
+	double		fit;
+	double		base;
+	int			nkept;
+	const int64 *kept;			/* ids of matching rules that are kept */
+} RowPart;
 
 /* A rule that matched, for explain. */
 typedef struct SpokenRule
 {
 	int32		rule;
-	double		counted;		/* 0 when another rule of the factor was best */
+	double		points;			/* current ones */
+	double		counted;		/* the same, or 0 when another rule of the factor
+								 * was best */
+	int64		occurrences;	/* of an activity rule */
+	double		weight;
 } SpokenRule;
 
 /* What the caps and floors changed, for explain. */
@@ -64,10 +82,21 @@ typedef struct RuleFailure
 	char	   *message;
 } RuleFailure;
 
+/* Work on a rulebook whose errors are to be caught. */
+typedef void (*GuardedWork) (Rulebook *rulebook, void *arg);
+
+extern bool run_guarded(Rulebook *rulebook, GuardedWork work, void *arg,
+						bool subtransaction, RuleFailure *failure);
 extern void evaluate(Rulebook *rulebook, const TimestampTz *at,
 					 Evaluation *result, Account *account);
 extern int	evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
 							   Evaluation *result, RuleFailure **failures);
+extern void evaluate_stored(Rulebook *rulebook, const RowPart *row,
+							const Activities *did, Evaluation *result);
+extern bool rulebook_created_at(Rulebook *rulebook, TimestampTz *created_at,
+								RuleFailure *failure);
+extern bool rulebook_consent(Rulebook *rulebook, const TimestampTz *at,
+							 bool *consent, RuleFailure *failure);
 extern bool rulebook_channel(Rulebook *rulebook, const TimestampTz *at,
 							 char **channel, RuleFailure *failure);
 extern TimestampTz rulebook_next_change(Rulebook *rulebook, TimestampTz at);

@@ -31,9 +31,12 @@
 #include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
@@ -43,6 +46,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -61,7 +65,7 @@ typedef struct CacheEntry
 static HTAB *rulebook_cache = NULL;
 static dlist_head all_rulebooks = DLIST_STATIC_INIT(all_rulebooks);
 static List *warned_rules = NIL;	/* of int64 *, in CacheMemoryContext */
-static List *warned_channels = NIL; /* of names of models, likewise */
+static List *warned_expressions = NIL;	/* of descriptions, likewise */
 static uint64 function_changes = 0; /* counts invalidations of functions */
 static Oid	signal_relid = InvalidOid;	/* see rulebook_signals */
 static uint64 signals_seen = 0;
@@ -187,6 +191,11 @@ relcache_callback(Datum arg, Oid relid)
 
 		if (relid == InvalidOid || relid == rulebook->source)
 			rulebook->valid = false;
+		for (int i = 0; i < rulebook->nactivities; i++)
+		{
+			if (relid == rulebook->activities[i].relation)
+				rulebook->valid = false;
+		}
 	}
 }
 
@@ -206,25 +215,44 @@ function_callback(Datum arg, int cacheid, uint32 hashvalue)
 }
 
 /*
- * Something happened to the source: is the rulebook still right?
+ * Has a relation still the columns that were compiled into a rulebook?
+ */
+static bool
+has_same_columns(Oid relid, TupleDesc desc)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	bool		same;
+
+	if (rel == NULL)
+		return desc == NULL;
+	same = desc != NULL && equalTupleDescs(desc, RelationGetDescr(rel));
+	relation_close(rel, AccessShareLock);
+
+	return same;
+}
+
+/*
+ * Something happened to the source, or to a table of events: is the rulebook
+ * still right?
  *
  * Analyzing a table invalidates it as well, and that must not cost a build.
  */
 static bool
 revalidate(Rulebook *rulebook)
 {
-	Relation	rel;
+	bool		same;
 
 	if (rulebook->valid)
 		return true;
 	if (rulebook->calls_user_code)
 		return false;
-	rel = try_relation_open(rulebook->source, AccessShareLock);
-	if (rel == NULL)
-		return false;
-	/* opening may have let in more invalidations, but not of this relation */
-	rulebook->valid = equalTupleDescs(rulebook->tupdesc, RelationGetDescr(rel));
-	relation_close(rel, AccessShareLock);
+	/* opening may let in more invalidations, but not of the relation at hand */
+	rulebook->valid = true;
+	same = has_same_columns(rulebook->source, rulebook->tupdesc);
+	for (int i = 0; same && i < rulebook->nactivities; i++)
+		same = has_same_columns(rulebook->activities[i].relation,
+								rulebook->activities[i].tupdesc);
+	rulebook->valid &= same;
 
 	return rulebook->valid;
 }
@@ -449,6 +477,7 @@ load_factors(Rulebook *rulebook, Snapshot snapshot)
 		factor->points_cap = double_or(values[Anum_factor_points_cap - 1],
 									   nulls[Anum_factor_points_cap - 1],
 									   get_float8_infinity());
+		factor->has_activities = false;
 		if (factor->axis == AXIS_ENGAGEMENT)
 			rulebook->has_engagement = true;
 	}
@@ -655,6 +684,42 @@ add_watches(Rulebook *rulebook, const Condition *condition,
 	list_free_deep(comparisons);
 }
 
+/* One expression of a model, and where it goes. */
+typedef struct Compilation
+{
+	ConditionScope *scope;
+	ActivitySource *activity;	/* whose rows it reads; NULL: the model's source */
+	Bitmapset  *columns;		/* read by what was compiled so far */
+} Compilation;
+
+typedef enum ModelExpression
+{
+	EXPRESSION_RULE,
+	EXPRESSION_CHANNEL,
+	EXPRESSION_CREATED_AT,
+	EXPRESSION_CONSENT,
+	EXPRESSION_LEAD_KEY,
+	EXPRESSION_OCCURRED_AT,
+	EXPRESSION_FILTER,
+	EXPRESSION_EVENT_KEY
+} ModelExpression;
+
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			model_expressions[] =
+{
+	{"condition", BOOLOID},
+	{"channel", TEXTOID},
+	{"created_at", TIMESTAMPTZOID},
+	{"consent", BOOLOID},
+	{"lead_key", InvalidOid},
+	{"occurred_at", TIMESTAMPTZOID},
+	{"filter", BOOLOID},
+	{"event_key", TEXTOID}
+};
+
 /*
  * Compile the condition of one rule and hang it into the dispatch.
  *
@@ -662,57 +727,152 @@ add_watches(Rulebook *rulebook, const Condition *condition,
  * lasts goes to the rulebook's.
  */
 static void
-compile_rule(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
-			 int32 number, const char *text, const char *path,
-			 Bitmapset **columns, volatile CompileState *state)
+compile_rule(Rulebook *rulebook, Compilation *compilation, Rule *rule,
+			 const char *text, const char *path, volatile CompileState *state)
 {
 	MemoryContext scratch = CurrentMemoryContext;
+	ActivitySource *activity = compilation->activity;
 	Condition	condition;
 	List	   *residual;
 	char		what[128];
 
 	snprintf(what, sizeof(what), "condition of rule %lld of scoring model \"%s\"",
 			 (long long) rule->id, rulebook->model);
-	compile_expression(scope, text, path, BOOLOID, what, &condition, state);
-	residual = dispatch_add_rule(rulebook->dispatch, number, condition.expr,
+	compile_expression(compilation->scope, text, path, BOOLOID, what, &condition, state);
+	residual = dispatch_add_rule(activity ? activity->dispatch : rulebook->dispatch,
+								 rule - rulebook->rules, condition.expr,
 								 &rule->several);
 
 	MemoryContextSwitchTo(rulebook->context);
 	if (residual != NIL)
 		rule->residual = ExecInitExpr((Expr *) copyObject(make_ands_explicit(residual)),
 									  NULL);
-	*columns = bms_add_members(*columns, condition.columns);
-	rulebook->uses_settings |= condition.uses_settings;
+	compilation->columns = bms_add_members(compilation->columns, condition.columns);
 	rulebook->calls_user_code |= condition.calls_user_code;
-	rulebook->runs_queries |= condition.runs_queries;
-	rulebook->can_fail |= residual != NIL;
-	add_watches(rulebook, &condition, &rule->clock);
+	if (activity != NULL)
+	{
+		activity->uses_settings |= condition.uses_settings;
+		activity->calls_user_code |= condition.calls_user_code;
+		activity->runs_queries |= condition.runs_queries;
+	}
+	else
+	{
+		rulebook->uses_settings |= condition.uses_settings;
+		rulebook->runs_queries |= condition.runs_queries;
+		rulebook->can_fail |= residual != NIL;
+		add_watches(rulebook, &condition, &rule->clock);
+	}
 	MemoryContextSwitchTo(scratch);
 }
 
 /*
- * The same for the model's expression channel.
+ * An expression over events as SQL, in parentheses.
+ *
+ * Written from what it was found to mean: its text would be looked up again
+ * by whoever reads the events, and mean something else by then.
+ */
+static char *
+expression_sql(Compilation *compilation, Expr *expr)
+{
+	Relation	rel = compilation->scope->rel;
+
+	condition_scope_path(compilation->scope, "pg_catalog, pg_temp");
+	return psprintf("(%s)", deparse_expression((Node *) expr,
+											   deparse_context_for(RelationGetRelationName(rel),
+																   RelationGetRelid(rel)),
+											   false, false));
+}
+
+/*
+ * What of a filter can be left to a query: the conditions that cannot fail, on
+ * rows of other leads for example.
+ */
+static char *
+filter_sql(Compilation *compilation, Expr *expr)
+{
+	List	   *safe = NIL;
+	ListCell   *lc;
+
+	foreach(lc, make_ands_implicit(expr))
+	{
+		if (!contain_leaked_vars((Node *) lfirst(lc)))
+			safe = lappend(safe, lfirst(lc));
+	}
+	return safe == NIL ? "" :
+		psprintf(" AND %s", expression_sql(compilation, make_ands_explicit(safe)));
+}
+
+/*
+ * The same for an expression of the model or of an activity source.
  */
 static void
-compile_channel(Rulebook *rulebook, ConditionScope *scope, const char *text,
-				const char *path, Bitmapset **columns,
-				volatile CompileState *state)
+compile_other(Rulebook *rulebook, Compilation *compilation,
+			  ModelExpression kind, const char *text, const char *path,
+			  volatile CompileState *state)
 {
 	MemoryContext scratch = CurrentMemoryContext;
+	ActivitySource *activity = compilation->activity;
+	Oid			type = model_expressions[kind].type;
 	Condition	condition;
-	char		what[128];
+	ExprState  *compiled;
+	char		what[256];
 
-	snprintf(what, sizeof(what), "channel of scoring model \"%s\"",
-			 rulebook->model);
-	compile_expression(scope, text, path, TEXTOID, what, &condition, state);
+	if (activity != NULL)
+		snprintf(what, sizeof(what), "expression %s of activity source \"%s\" of scoring model \"%s\"",
+				 model_expressions[kind].name, activity->name, rulebook->model);
+	else
+		snprintf(what, sizeof(what), "expression %s of scoring model \"%s\"",
+				 model_expressions[kind].name, rulebook->model);
+	if (kind == EXPRESSION_LEAD_KEY && activity->match >= 0)
+		type = TEXTOID;
+	compile_expression(compilation->scope, text, path, type, what, &condition, state);
 
 	MemoryContextSwitchTo(rulebook->context);
-	*columns = bms_add_members(*columns, condition.columns);
+	compilation->columns = bms_add_members(compilation->columns, condition.columns);
 	/* a function that changes must make it compile anew */
 	rulebook->calls_user_code |= condition.calls_user_code;
-	rulebook->channel_runs_queries = condition.runs_queries;
-	add_watches(rulebook, &condition, &rulebook->channel_clock);
-	rulebook->channel = ExecInitExpr((Expr *) copyObject(condition.expr), NULL);
+	compiled = ExecInitExpr((Expr *) copyObject(condition.expr), NULL);
+	if (activity != NULL)
+	{
+		activity->uses_settings |= condition.uses_settings;
+		activity->calls_user_code |= condition.calls_user_code;
+		activity->runs_queries |= condition.runs_queries;
+	}
+	switch (kind)
+	{
+		case EXPRESSION_CHANNEL:
+			rulebook->channel_runs_queries = condition.runs_queries;
+			add_watches(rulebook, &condition, &rulebook->channel_clock);
+			rulebook->channel = compiled;
+			break;
+		case EXPRESSION_CREATED_AT:
+			rulebook->created_at_runs_queries = condition.runs_queries;
+			rulebook->created_at = compiled;
+			break;
+		case EXPRESSION_CONSENT:
+			rulebook->consent_runs_queries = condition.runs_queries;
+			add_watches(rulebook, &condition, &rulebook->channel_clock);
+			rulebook->consent = compiled;
+			break;
+		case EXPRESSION_LEAD_KEY:
+			activity->lead_key = compiled;
+			activity->lead_key_sql = expression_sql(compilation, condition.expr);
+			activity->lead_key_type = exprType((Node *) condition.expr);
+			break;
+		case EXPRESSION_OCCURRED_AT:
+			activity->occurred_at = compiled;
+			break;
+		case EXPRESSION_FILTER:
+			activity->filter = compiled;
+			activity->filter_sql = filter_sql(compilation, condition.expr);
+			break;
+		case EXPRESSION_EVENT_KEY:
+			activity->event_key = compiled;
+			activity->event_key_sql = expression_sql(compilation, condition.expr);
+			break;
+		case EXPRESSION_RULE:
+			break;
+	}
 	MemoryContextSwitchTo(scratch);
 }
 
@@ -750,29 +910,35 @@ skip_rule(const Rulebook *rulebook, const Rule *rule, const ErrorData *error)
 }
 
 /*
- * The same for a channel.
+ * The same for another expression: what cannot be computed is unknown.
  */
 static void
-skip_channel(const Rulebook *rulebook, const ErrorData *error)
+skip_expression(const Rulebook *rulebook, const ActivitySource *activity,
+				ModelExpression kind, const ErrorData *error)
 {
 	MemoryContext caller;
+	char	   *what = activity == NULL ?
+		psprintf("%s of scoring model \"%s\"", model_expressions[kind].name, rulebook->model) :
+		psprintf("%s of activity source \"%s\" of scoring model \"%s\"",
+				 model_expressions[kind].name, activity->name, rulebook->model);
 	ListCell   *lc;
 
-	foreach(lc, warned_channels)
+	foreach(lc, warned_expressions)
 	{
-		if (strcmp((char *) lfirst(lc), rulebook->model) == 0)
+		if (strcmp((char *) lfirst(lc), what) == 0)
 			return;
 	}
 	caller = MemoryContextSwitchTo(CacheMemoryContext);
-	warned_channels = lappend(warned_channels, pstrdup(rulebook->model));
+	warned_expressions = lappend(warned_expressions, pstrdup(what));
 	MemoryContextSwitchTo(caller);
 
 	if (!IsParallelWorker())
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
-				 errmsg("channel of scoring model \"%s\" is taken for unknown: %s",
-						rulebook->model, error->message),
-				 errhint("Mend the expression in leadscore.model.")));
+				 errmsg("%s is taken for unknown: %s", what, error->message),
+				 activity == NULL ?
+				 errhint("Mend the expression in leadscore.model.") :
+				 errhint("Mend the expression in leadscore.activity_source.")));
 }
 
 /*
@@ -791,8 +957,8 @@ leadscore_release_owner(ResourceOwner owner, bool success)
 }
 
 /*
- * Compile a rule, or the channel if 'rule' is NULL.  Returns what is wrong with
- * it, or NULL.
+ * Compile a rule, or another expression if 'rule' is NULL.  Returns what is
+ * wrong with it, or NULL.
  *
  * Neither its author nor the one who dropped a column is the one who asks for
  * a score now, so no error is thrown.  Parallel workers may not start a
@@ -802,8 +968,8 @@ leadscore_release_owner(ResourceOwner owner, bool success)
  * work (see compile_expression).
  */
 static ErrorData *
-try_compile(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
-			const char *text, const char *path, Bitmapset **columns,
+try_compile(Rulebook *rulebook, Compilation *compilation, ModelExpression kind,
+			Rule *rule, const char *text, const char *path,
 			ResourceOwner *owner)
 {
 	MemoryContext scratch = CurrentMemoryContext;
@@ -815,10 +981,9 @@ try_compile(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 	PG_TRY();
 	{
 		if (rule != NULL)
-			compile_rule(rulebook, scope, rule, rulebook->nrules,
-						 text, path, columns, &state);
+			compile_rule(rulebook, compilation, rule, text, path, &state);
 		else
-			compile_channel(rulebook, scope, text, path, columns, &state);
+			compile_other(rulebook, compilation, kind, text, path, &state);
 	}
 	PG_CATCH();
 	{
@@ -837,7 +1002,7 @@ try_compile(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 		}
 		leadscore_release_owner(*owner, false);
 		*owner = ResourceOwnerCreate(caller_owner, "leadscore rules");
-		condition_scope_recover(scope);
+		condition_scope_recover(compilation->scope);
 	}
 	PG_END_TRY();
 	CurrentResourceOwner = caller_owner;
@@ -846,64 +1011,132 @@ try_compile(Rulebook *rulebook, ConditionScope *scope, Rule *rule,
 }
 
 /*
- * Load and compile the rules, and the expression 'channel' if it is not NULL.
- *
- * What cannot be compiled is skipped.
+ * The columns of a set, sorted.
  */
-static void
-load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
-		   const char *channel, const char *channel_path,
-		   Bitmapset **columns, Bitmapset **channel_columns)
+static AttrNumber *
+list_columns(const Bitmapset *set, int *ncolumns)
 {
+	AttrNumber *columns = palloc(sizeof(AttrNumber) * (bms_num_members(set) + 1));
+	int			column = -1;
+
+	*ncolumns = 0;
+	while ((column = bms_next_member(set, column)) >= 0)
+		columns[(*ncolumns)++] = column;
+	return columns;
+}
+
+/* A rule as it was read, still to be compiled. */
+typedef struct RuleText
+{
+	const char *condition;
+	const char *search_path;
+} RuleText;
+
+static int
+span_or_none(Datum value, bool isnull, int64 *span)
+{
+	*span = isnull ? 0 : interval_to_microseconds(DatumGetIntervalP(value));
+	return *span >= 0;
+}
+
+static ActivitySource *
+find_activity(const Rulebook *rulebook, const char *name)
+{
+	for (int i = 0; i < rulebook->nactivities; i++)
+	{
+		if (strcmp(rulebook->activities[i].name, name) == 0)
+			return &rulebook->activities[i];
+	}
+	return NULL;				/* its foreign key is not checked yet */
+}
+
+/*
+ * How a rule counts events, if it does; false if that cannot be.
+ */
+static bool
+load_term(Rulebook *rulebook, Rule *rule, const Datum *values, const bool *nulls)
+{
+	ActivitySource *activity;
+	ActivityTerm *term;
+
+	rule->term = -1;
+	if (nulls[Anum_rule_activity - 1])
+		return true;
+	activity = find_activity(rulebook,
+							 TextDatumGetCString(values[Anum_rule_activity - 1]));
+	if (activity == NULL || rulebook->factors[rule->factor].axis == AXIS_FIT)
+		return false;
+
+	rule->term = rulebook->nterms;
+	if (rulebook->terms == NULL)
+		rulebook->terms = MemoryContextAlloc(rulebook->context, sizeof(ActivityTerm));
+	else
+		rulebook->terms = repalloc(rulebook->terms,
+								   sizeof(ActivityTerm) * (rulebook->nterms + 1));
+	term = &rulebook->terms[rulebook->nterms];
+	memset(term, 0, sizeof(ActivityTerm));
+	term->rule = rule - rulebook->rules;
+	term->source = activity - rulebook->activities;
+	term->at_least = nulls[Anum_rule_at_least - 1] ? 0 :
+		DatumGetInt32(values[Anum_rule_at_least - 1]);
+	term->at_most = nulls[Anum_rule_at_most - 1] ? 0 :
+		DatumGetInt32(values[Anum_rule_at_most - 1]);
+	term->include_never = DatumGetBool(values[Anum_rule_include_never - 1]);
+	term->keep = Max(term->at_least, term->at_most);
+	if (!span_or_none(values[Anum_rule_half_life - 1],
+					  nulls[Anum_rule_half_life - 1], &term->half_life) ||
+		!span_or_none(values[Anum_rule_within - 1],
+					  nulls[Anum_rule_within - 1], &term->within) ||
+		!span_or_none(values[Anum_rule_inactive_for - 1],
+					  nulls[Anum_rule_inactive_for - 1], &term->inactive_for))
+		return false;
+	rulebook->nterms++;
+	return true;
+}
+
+/*
+ * Read the rules of a model, by id, without compiling them; what there is to
+ * compile of each is returned in the current memory context.
+ */
+static RuleText *
+read_rules(Rulebook *rulebook, Snapshot snapshot)
+{
+	MemoryContext caller = CurrentMemoryContext;
 	Relation	rel = table_open(leadscore_relation("rule"), AccessShareLock);
 	Relation	index = index_open(leadscore_relation("rule_model_id_idx"), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	ConditionScope scope;
-	ResourceOwner caller_owner = CurrentResourceOwner;
-	ResourceOwner owner;
-	MemoryContext caller_context = CurrentMemoryContext;
-	MemoryContext scratch;
-	uint64		changes_before = function_changes;
+	RuleText   *texts;
 	int			max_rules = 64;
 
-	scratch = AllocSetContextCreate(caller_context, "leadscore rule",
-									ALLOCSET_DEFAULT_SIZES);
 	rulebook->rules = MemoryContextAlloc(rulebook->context,
 										 sizeof(Rule) * max_rules);
-
+	texts = palloc(sizeof(RuleText) * max_rules);
 	ScanKeyInit(&key, Anum_rule_model, BTEqualStrategyNumber, F_TEXTEQ,
 				CStringGetTextDatum(rulebook->model));
 	scan = systable_beginscan_ordered(rel, index, snapshot, 1, &key);
-
-	owner = ResourceOwnerCreate(caller_owner, "leadscore rules");
-	condition_scope_open(&scope, source, rulebook->time_zone);
 	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
 		Datum		values[Natts_rule];
 		bool		nulls[Natts_rule];
 		Rule	   *rule;
 		int			factor;
-		ErrorData  *error;
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		if (!DatumGetBool(values[Anum_rule_enabled - 1]))
 			continue;
-		MemoryContextSwitchTo(scratch);
 		factor = find_factor(rulebook,
 							 TextDatumGetCString(values[Anum_rule_factor - 1]));
 		if (factor < 0)
-		{
-			MemoryContextSwitchTo(caller_context);
 			continue;
-		}
 
 		if (rulebook->nrules == max_rules)
 		{
 			max_rules *= 2;
 			rulebook->rules = repalloc_huge(rulebook->rules,
 											sizeof(Rule) * (Size) max_rules);
+			texts = repalloc_huge(texts, sizeof(RuleText) * (Size) max_rules);
 		}
 		rule = &rulebook->rules[rulebook->nrules];
 		memset(rule, 0, sizeof(Rule));
@@ -911,47 +1144,391 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		rule->points = DatumGetFloat8(values[Anum_rule_points - 1]);
 		rule->factor = factor;
 		rule->disqualifies = DatumGetBool(values[Anum_rule_disqualifies - 1]);
-
-		error = try_compile(rulebook, &scope, rule,
-							TextDatumGetCString(values[Anum_rule_condition - 1]),
-							text_or_null(values[Anum_rule_search_path - 1],
-										 nulls[Anum_rule_search_path - 1]),
-							columns, &owner);
-		if (error != NULL)
-			skip_rule(rulebook, rule, error);
+		if (!load_term(rulebook, rule, values, nulls))
+			continue;
+		texts[rulebook->nrules].condition =
+			TextDatumGetCString(values[Anum_rule_condition - 1]);
+		texts[rulebook->nrules].search_path =
+			text_or_null(values[Anum_rule_search_path - 1],
+						 nulls[Anum_rule_search_path - 1]);
 
 		MemoryContextSwitchTo(rulebook->context);
-		if (error != NULL)
-		{
-			/* it may hang in the dispatch already, so it keeps its number */
-			rule->residual = ExecInitExpr((Expr *) makeBoolConst(false, false),
-										  NULL);
-		}
-		else
-		{
-			rule->parameter = text_or_null(values[Anum_rule_parameter - 1],
-										   nulls[Anum_rule_parameter - 1]);
-			rule->significance = text_or_null(values[Anum_rule_significance - 1],
-											  nulls[Anum_rule_significance - 1]);
-			rule->note = text_or_null(values[Anum_rule_note - 1],
-									  nulls[Anum_rule_note - 1]);
-		}
+		rule->parameter = text_or_null(values[Anum_rule_parameter - 1],
+									   nulls[Anum_rule_parameter - 1]);
+		rule->significance = text_or_null(values[Anum_rule_significance - 1],
+										  nulls[Anum_rule_significance - 1]);
+		rule->note = text_or_null(values[Anum_rule_note - 1],
+								  nulls[Anum_rule_note - 1]);
+		MemoryContextSwitchTo(caller);
 		rulebook->nrules++;
-		MemoryContextSwitchTo(caller_context);
-		MemoryContextReset(scratch);
 	}
-	if (channel != NULL)
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+
+	return texts;
+}
+
+/*
+ * Read the activity sources of a model, by name, without compiling them.
+ */
+static void
+read_activities(Rulebook *rulebook, Snapshot snapshot)
+{
+	MemoryContext caller = MemoryContextSwitchTo(rulebook->context);
+	Relation	rel = table_open(leadscore_relation("activity_source"), AccessShareLock);
+	Relation	index = index_open(leadscore_relation("activity_source_pkey"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_activity_source_model, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(rulebook->model));
+	scan = systable_beginscan_ordered(rel, index, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
+		Datum		values[Natts_activity_source];
+		bool		nulls[Natts_activity_source];
+		ActivitySource *activity;
+
+		if (rulebook->activities == NULL)
+			rulebook->activities = palloc(sizeof(ActivitySource));
+		else
+			rulebook->activities = repalloc(rulebook->activities,
+											sizeof(ActivitySource) * (rulebook->nactivities + 1));
+		activity = &rulebook->activities[rulebook->nactivities];
+		memset(activity, 0, sizeof(ActivitySource));
+		activity->match = -1;
+		activity->filter_sql = "";
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		activity->name = TextDatumGetCString(values[Anum_activity_source_name - 1]);
+		activity->relation = DatumGetObjectId(values[Anum_activity_source_relation - 1]);
+		activity->time_zone = nulls[Anum_activity_source_time_zone - 1] ? rulebook->time_zone :
+			pg_tzset(TextDatumGetCString(values[Anum_activity_source_time_zone - 1]));
+		if (activity->time_zone == NULL)
+			activity->time_zone = rulebook->time_zone;
+		activity->search_path = text_or_null(values[Anum_activity_source_search_path - 1],
+											 nulls[Anum_activity_source_search_path - 1]);
+		activity->lead_key_text = TextDatumGetCString(values[Anum_activity_source_lead_key - 1]);
+		activity->occurred_at_text = TextDatumGetCString(values[Anum_activity_source_occurred_at - 1]);
+		activity->filter_text = text_or_null(values[Anum_activity_source_filter - 1],
+											 nulls[Anum_activity_source_filter - 1]);
+		activity->event_key_text = text_or_null(values[Anum_activity_source_event_key - 1],
+												nulls[Anum_activity_source_event_key - 1]);
+		activity->match_name = nulls[Anum_activity_source_match_column - 1] ? NULL :
+			pstrdup(NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1])));
+		rulebook->nactivities++;
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * The column of the source that has a name; 0 if there is none.
+ */
+static AttrNumber
+source_column(const Rulebook *rulebook, const char *name)
+{
+	for (int i = 0; i < rulebook->tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rulebook->tupdesc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return i + 1;
+	}
+	return 0;
+}
+
+/*
+ * Which of the columns that values of events are compared with an activity
+ * source has; false if it is gone.
+ */
+static bool
+find_match_column(Rulebook *rulebook, ActivitySource *activity)
+{
+	AttrNumber	column;
+
+	if (activity->match_name == NULL)
+		return true;
+	column = source_column(rulebook, activity->match_name);
+	if (column == 0)
+		return false;
+	for (int i = 0; i < rulebook->nmatches; i++)
+	{
+		if (rulebook->match_columns[i] == column)
+			activity->match = i;
+	}
+	if (activity->match < 0)
+	{
+		if (rulebook->match_columns == NULL)
+			rulebook->match_columns = MemoryContextAlloc(rulebook->context, sizeof(AttrNumber));
+		else
+			rulebook->match_columns = repalloc(rulebook->match_columns,
+											   sizeof(AttrNumber) * (rulebook->nmatches + 1));
+		activity->match = rulebook->nmatches++;
+		rulebook->match_columns[activity->match] = column;
+	}
+	return true;
+}
+
+/*
+ * A rule cannot be compiled: it may hang in the dispatch already, so it keeps
+ * its number.
+ */
+static void
+disable_rule(Rulebook *rulebook, Rule *rule)
+{
+	MemoryContext caller = MemoryContextSwitchTo(rulebook->context);
+
+	rule->residual = ExecInitExpr((Expr *) makeBoolConst(false, false), NULL);
+	rule->skipped = true;
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Compile the rules over the events of an activity source, or if it is NULL
+ * those over the lead's own row.  What cannot be compiled is skipped.
+ */
+static void
+compile_rules(Rulebook *rulebook, Compilation *compilation,
+			  const RuleText *texts, ResourceOwner *owner)
+{
+	ActivitySource *activity = compilation->activity;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext scratch = AllocSetContextCreate(caller, "leadscore rule",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	MemoryContextSwitchTo(scratch);
+	for (int i = 0; i < rulebook->nrules; i++)
+	{
+		Rule	   *rule = &rulebook->rules[i];
 		ErrorData  *error;
 
-		MemoryContextSwitchTo(scratch);
-		error = try_compile(rulebook, &scope, NULL, channel, channel_path,
-							channel_columns, &owner);
+		if (rule->term < 0 ? activity != NULL :
+			activity != &rulebook->activities[rulebook->terms[rule->term].source])
+			continue;
+		error = try_compile(rulebook, compilation, EXPRESSION_RULE, rule,
+							texts[i].condition, texts[i].search_path, owner);
 		if (error != NULL)
-			skip_channel(rulebook, error);
-		MemoryContextSwitchTo(caller_context);
+		{
+			skip_rule(rulebook, rule, error);
+			disable_rule(rulebook, rule);
+		}
+		else if (activity != NULL)
+			activity->nrules++;
+		MemoryContextReset(scratch);
 	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(scratch);
+}
+
+/*
+ * Compile an activity source and the rules over its events.  If its events
+ * cannot be read its rules never match.
+ */
+static void
+compile_activity(Rulebook *rulebook, ActivitySource *activity,
+				 const RuleText *texts, ResourceOwner *owner)
+{
+	const struct
+	{
+		ModelExpression kind;
+		const char *text;
+	}			expressions[] =
+	{
+		{EXPRESSION_LEAD_KEY, activity->lead_key_text},
+		{EXPRESSION_OCCURRED_AT, activity->occurred_at_text},
+		{EXPRESSION_FILTER, activity->filter_text},
+		{EXPRESSION_EVENT_KEY, activity->event_key_text}
+	};
+	MemoryContext caller;
+	Relation	rel = try_relation_open(activity->relation, AccessShareLock);
+	ConditionScope scope;
+	Compilation compilation = {&scope, activity, NULL};
+	bool		failed = !find_match_column(rulebook, activity);
+
+	if (rel != NULL)
+	{
+		caller = MemoryContextSwitchTo(rulebook->context);
+		activity->tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+		activity->rowtype = rel->rd_rel->reltype;
+		activity->dispatch = dispatch_create();
+		activity->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(activity->tupdesc),
+												  &TTSOpsVirtual);
+		memset(activity->slot->tts_isnull, true,
+			   sizeof(bool) * activity->tupdesc->natts);
+		ExecStoreVirtualTuple(activity->slot);
+		activity->econtext = CreateStandaloneExprContext();
+		activity->econtext->ecxt_scantuple = activity->slot;
+		activity->econtext->ecxt_param_exec_vals = rulebook->clocks;
+		MemoryContextSwitchTo(caller);
+
+		condition_scope_open(&scope, rel, activity->time_zone);
+		for (int i = 0; i < lengthof(expressions); i++)
+		{
+			ErrorData  *error;
+
+			if (expressions[i].text == NULL)
+				continue;
+			error = try_compile(rulebook, &compilation, expressions[i].kind, NULL,
+								expressions[i].text, activity->search_path, owner);
+			if (error != NULL)
+			{
+				skip_expression(rulebook, activity, expressions[i].kind, error);
+				failed = true;
+			}
+		}
+		compile_rules(rulebook, &compilation, texts, owner);
+		condition_scope_close(&scope);
+		relation_close(rel, AccessShareLock);
+
+		caller = MemoryContextSwitchTo(rulebook->context);
+		dispatch_finish(activity->dispatch);
+		activity->heads = palloc(sizeof(Posting) * dispatch_max_heads(activity->dispatch));
+		activity->columns = list_columns(compilation.columns, &activity->ncolumns);
+		MemoryContextSwitchTo(caller);
+	}
+	activity->usable = rel != NULL && !failed;
+	for (int i = 0; i < rulebook->nterms && !activity->usable; i++)
+	{
+		if (&rulebook->activities[rulebook->terms[i].source] == activity)
+			rulebook->rules[rulebook->terms[i].rule].skipped = true;
+	}
+}
+
+/*
+ * Identify what the events that a summary is of are matched by, and how they
+ * are counted: summaries made by the same are good for each other.
+ */
+static uint64
+identify_activity_rules(const Rulebook *rulebook, const RuleText *texts)
+{
+	StringInfoData all;
+	uint64		hash;
+
+	initStringInfo(&all);
+	for (int i = 0; i < rulebook->nterms; i++)
+	{
+		const ActivityTerm *term = &rulebook->terms[i];
+		const Rule *rule = &rulebook->rules[term->rule];
+		const ActivitySource *activity = &rulebook->activities[term->source];
+
+		if (rule->skipped)
+			continue;
+		appendStringInfo(&all, "%lld %lld %d", (long long) rule->id,
+						 (long long) term->half_life, term->keep);
+		appendBinaryStringInfo(&all, texts[term->rule].condition,
+							   strlen(texts[term->rule].condition) + 1);
+		if (texts[term->rule].search_path != NULL)
+			appendStringInfoString(&all, texts[term->rule].search_path);
+		appendStringInfoChar(&all, '\0');
+
+		/* by name: a dump that is restored brings other numbers */
+		appendStringInfo(&all, "%s%c%s%c%s%c%s%c%s%c%s%c%s%c%s%c%s%c",
+						 get_namespace_name(get_rel_namespace(activity->relation)), '\0',
+						 get_rel_name(activity->relation), '\0',
+						 activity->lead_key_text, '\0',
+						 activity->match_name ? activity->match_name : "", '\0',
+						 activity->occurred_at_text, '\0',
+						 pg_get_timezone_name(activity->time_zone), '\0',
+						 activity->filter_text ? activity->filter_text : "", '\0',
+						 activity->event_key_text ? activity->event_key_text : "", '\0',
+						 activity->search_path ? activity->search_path : "", '\0');
+	}
+	hash = DatumGetUInt64(hash_any_extended((unsigned char *) all.data, all.len, 0));
+	pfree(all.data);
+
+	/* 0 means that nothing is known of it */
+	return hash != 0 ? hash : 1;
+}
+
+/*
+ * Which rules does a state have to remember that the lead's row matched, for
+ * its engagement to be worked out without the row?
+ */
+static void
+mark_kept_rules(Rulebook *rulebook)
+{
+	int			nkept = 0;
+
+	for (int i = 0; i < rulebook->nterms; i++)
+	{
+		if (!rulebook->rules[rulebook->terms[i].rule].skipped)
+			rulebook->factors[rulebook->rules[rulebook->terms[i].rule].factor].has_activities = true;
+	}
+	for (int i = 0; i < rulebook->nrules && rulebook->nterms > 0; i++)
+	{
+		Rule	   *rule = &rulebook->rules[i];
+
+		rule->kept = rule->term < 0 &&
+			(rule->disqualifies || rulebook->factors[rule->factor].has_activities);
+		nkept += rule->kept;
+	}
+	rulebook->kept = MemoryContextAlloc(rulebook->context, sizeof(int64) * (nkept + 1));
+}
+
+/*
+ * Load and compile the rules, and the expressions of the model.  Sets the
+ * columns that the rules read, and those read besides for the sake of stored
+ * states.
+ */
+static void
+load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
+		   const char *channel, const char *consent, const char *created_at,
+		   const char *path, Bitmapset **columns, Bitmapset **more_columns)
+{
+	ConditionScope scope;
+	Compilation compilation = {&scope, NULL, NULL};
+	ResourceOwner caller_owner = CurrentResourceOwner;
+	ResourceOwner owner;
+	MemoryContext caller_context = CurrentMemoryContext;
+	MemoryContext text_context;
+	uint64		changes_before = function_changes;
+	RuleText   *texts;
+	ErrorData  *error;
+
+	text_context = AllocSetContextCreate(caller_context, "leadscore rules",
+										 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(text_context);
+	read_activities(rulebook, snapshot);
+	texts = read_rules(rulebook, snapshot);
+
+	owner = ResourceOwnerCreate(caller_owner, "leadscore rules");
+	condition_scope_open(&scope, source, rulebook->time_zone);
+	compile_rules(rulebook, &compilation, texts, &owner);
+	*columns = compilation.columns;
+	compilation.columns = NULL;
+	if (channel != NULL &&
+		(error = try_compile(rulebook, &compilation, EXPRESSION_CHANNEL, NULL,
+							 channel, path, &owner)) != NULL)
+		skip_expression(rulebook, NULL, EXPRESSION_CHANNEL, error);
+	if (consent != NULL &&
+		(error = try_compile(rulebook, &compilation, EXPRESSION_CONSENT, NULL,
+							 consent, path, &owner)) != NULL)
+		skip_expression(rulebook, NULL, EXPRESSION_CONSENT, error);
+	*more_columns = compilation.columns;
+	compilation.columns = NULL;
+	for (int i = 0; i < rulebook->nterms; i++)
+		rulebook->needs_created_at |= rulebook->terms[i].include_never;
+	if (created_at != NULL &&
+		(error = try_compile(rulebook, &compilation, EXPRESSION_CREATED_AT, NULL,
+							 created_at, path, &owner)) != NULL)
+		skip_expression(rulebook, NULL, EXPRESSION_CREATED_AT, error);
+	MemoryContextSwitchTo(rulebook->context);
+	if (rulebook->needs_created_at)
+		*columns = bms_add_members(*columns, compilation.columns);
+	*more_columns = bms_add_members(*more_columns, compilation.columns);
+	MemoryContextSwitchTo(text_context);
 	condition_scope_close(&scope);
+
+	for (int i = 0; i < rulebook->nactivities; i++)
+		compile_activity(rulebook, &rulebook->activities[i], texts, &owner);
+	if (rulebook->nterms > 0)
+		rulebook->activity_rules = identify_activity_rules(rulebook, texts);
+	mark_kept_rules(rulebook);
 
 	CurrentResourceOwner = owner;
 	leadscore_release_owner(owner, true);
@@ -961,10 +1538,8 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	if (rulebook->calls_user_code && function_changes != changes_before)
 		rulebook->valid = false;
 
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
-	table_close(rel, AccessShareLock);
-	MemoryContextDelete(scratch);
+	MemoryContextSwitchTo(caller_context);
+	MemoryContextDelete(text_context);
 }
 
 /* For build_outcomes. */
@@ -996,6 +1571,9 @@ note_group(void *arg, Posting head, int group)
 		if (*factor_group == GROUP_UNKNOWN && rule->residual == NULL)
 			*factor_group = group;
 		else if (*factor_group != group || rule->residual != NULL)
+			*factor_group = GROUP_SEVERAL;
+		/* the rules of a chain that is kept are looked at one by one */
+		if (rule->kept)
 			*factor_group = GROUP_SEVERAL;
 	}
 }
@@ -1066,7 +1644,8 @@ build_outcomes(Rulebook *rulebook)
 	build.rulebook = rulebook;
 	build.groups = palloc(sizeof(int) * (rulebook->nfactors + 1));
 	for (int i = 0; i < rulebook->nfactors; i++)
-		build.groups[i] = GROUP_UNKNOWN;
+		build.groups[i] = rulebook->factors[i].has_activities ?
+			GROUP_SEVERAL : GROUP_UNKNOWN;
 	for (int i = 0; i < rulebook->nforced; i++)
 		build.groups[rulebook->touched[i]] = GROUP_SEVERAL;
 	dispatch_visit_chains(rulebook->dispatch, note_group, &build);
@@ -1075,23 +1654,9 @@ build_outcomes(Rulebook *rulebook)
 								(dispatch_ncells(rulebook->dispatch) + 1));
 	build.walked = 0;
 	dispatch_visit_chains(rulebook->dispatch, set_outcome, &build);
-	rulebook->all_direct = build.walked == 0 && rulebook->nforced == 0;
+	rulebook->all_direct = build.walked == 0 && rulebook->nforced == 0 &&
+		rulebook->nterms == 0;
 	pfree(build.groups);
-}
-
-/*
- * The columns of a set, sorted.
- */
-static AttrNumber *
-list_columns(const Bitmapset *set, int *ncolumns)
-{
-	AttrNumber *columns = palloc(sizeof(AttrNumber) * (bms_num_members(set) + 1));
-	int			column = -1;
-
-	*ncolumns = 0;
-	while ((column = bms_next_member(set, column)) >= 0)
-		columns[(*ncolumns)++] = column;
-	return columns;
 }
 
 /*
@@ -1121,7 +1686,7 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 	Datum		values[Natts_model];
 	bool		nulls[Natts_model];
 	Bitmapset  *columns = NULL;
-	Bitmapset  *channel_columns = NULL;
+	Bitmapset  *more_columns = NULL;
 
 	/* a child of the caller's context, so that an error frees it */
 	context = AllocSetContextCreate(caller, "leadscore rulebook",
@@ -1198,19 +1763,32 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 	load_rules(rulebook, source, snapshot,
 			   text_or_null(values[Anum_model_channel - 1],
 							nulls[Anum_model_channel - 1]),
+			   text_or_null(values[Anum_model_consent - 1],
+							nulls[Anum_model_consent - 1]),
+			   text_or_null(values[Anum_model_created_at - 1],
+							nulls[Anum_model_created_at - 1]),
 			   text_or_null(values[Anum_model_search_path - 1],
 							nulls[Anum_model_search_path - 1]),
-			   &columns, &channel_columns);
+			   &columns, &more_columns);
 	MemoryContextSwitchTo(context);
+
+	/* what a lead did is looked up by its key, or by the values it goes by */
+	if (rulebook->nterms > 0 && !nulls[Anum_model_key_column - 1])
+		rulebook->key_column =
+			source_column(rulebook, NameStr(*DatumGetName(values[Anum_model_key_column - 1])));
+	if (rulebook->key_column > 0)
+		columns = bms_add_member(columns, rulebook->key_column);
+	for (int i = 0; i < rulebook->nmatches; i++)
+		columns = bms_add_member(columns, rulebook->match_columns[i]);
 	dispatch_finish(rulebook->dispatch);
 	relation_close(source, AccessShareLock);
 
 	rulebook->columns = list_columns(columns, &rulebook->ncolumns);
-	channel_columns = bms_add_members(channel_columns, columns);
-	rulebook->capture_columns = list_columns(channel_columns,
+	more_columns = bms_add_members(more_columns, columns);
+	rulebook->capture_columns = list_columns(more_columns,
 											 &rulebook->ncapture_columns);
 	bms_free(columns);
-	bms_free(channel_columns);
+	bms_free(more_columns);
 	for (int i = 0; i < rulebook->ncolumns; i++)
 		rulebook->can_fail |=
 			comparing_can_fail(TupleDescAttr(rulebook->tupdesc,

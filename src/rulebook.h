@@ -17,6 +17,7 @@
 #include "utils/resowner.h"
 #include "utils/snapshot.h"
 
+#include "activity.h"
 #include "clock.h"
 #include "condition.h"
 #include "dispatch.h"
@@ -29,6 +30,10 @@ typedef struct Rule
 	int32		factor;
 	bool		disqualifies;
 	bool		several;		/* hangs in several places */
+	bool		kept;			/* the state remembers that it matched: its factor
+								 * has activity rules as well, or it disqualifies */
+	bool		skipped;		/* could not be compiled */
+	int32		term;			/* how it counts events, or -1 */
 	ClockProblem clock;			/* why its changes cannot be foreseen */
 
 	/* only explain reads the rest */
@@ -45,6 +50,7 @@ typedef struct Factor
 	Combine		combine;
 	double		points_floor;	/* -Infinity: open */
 	double		points_cap;		/* Infinity: open */
+	bool		has_activities; /* some of its rules count events */
 } Factor;
 
 /* A named range of values: from at_least up to the next better grade. */
@@ -151,6 +157,23 @@ typedef struct Rulebook
 	bool		can_fail;
 	int			nwatches;
 	ClockWatch *watches;		/* of all rules and the channel */
+
+	/* what leads do; all of it empty if no rule counts events */
+	int			nactivities;
+	ActivitySource *activities; /* by name */
+	int			nterms;
+	ActivityTerm *terms;		/* by rule */
+	uint64		activity_rules; /* identifies what is matched, and how */
+	int			nmatches;
+	AttrNumber *match_columns;	/* of the source, that values of events match */
+	AttrNumber	key_column;		/* of the source, or 0 */
+	ExprState  *created_at;		/* when the lead arose; NULL: not told */
+	bool		created_at_runs_queries;
+	bool		needs_created_at;	/* a rule asks for it */
+	ExprState  *consent;		/* may the lead be contacted?  NULL: always */
+	bool		consent_runs_queries;
+	const Activities *did;		/* of the lead in the slot; NULL: nothing */
+
 	ExprState  *channel;		/* NULL: no channel */
 	bool		channel_runs_queries;
 	ClockProblem channel_clock; /* as in Rule */
@@ -171,6 +194,8 @@ typedef struct Rulebook
 	uint64	   *met;			/* last evaluation that met a rule; only for
 								 * those that hang in several places */
 	int			nforced;		/* factors that count even without a rule */
+	int			nkept;			/* rules kept that the last row matched */
+	int64	   *kept;			/* their ids, ascending */
 	uint64		evaluation;
 	bool		busy;
 } Rulebook;

@@ -37,6 +37,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -50,6 +51,8 @@
 #include "condition.h"
 #include "rulebook.h"
 #include "ruletable.h"
+#include "source.h"
+#include "state.h"
 
 /* Points beyond this are a slip of the keyboard, and sums stay exact. */
 #define MAX_POINTS 1000000
@@ -57,9 +60,11 @@
 /* What compiling an expression of a model needs to know of it. */
 typedef struct ModelInfo
 {
-	Oid			source;
+	Oid			source;			/* whose row it reads: the model's, or that of
+								 * an activity */
 	pg_tz	   *time_zone;
 	bool		attached;
+	bool		over_events;	/* it is an activity's */
 } ModelInfo;
 
 
@@ -112,6 +117,44 @@ find_model(const char *name, ModelInfo *model)
 		model->time_zone =
 			find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
 		model->attached = has_row_for_model("attachment", name);
+		model->over_events = false;
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	return found;
+}
+
+/*
+ * Turn to the events of one of the model's activity sources, as it is now;
+ * false if there is none of the name.
+ */
+static bool
+find_activity(const char *model_name, const char *name, ModelInfo *model)
+{
+	Relation	rel = table_open(leadscore_relation("activity_source"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&keys[0], Anum_activity_source_model, BTEqualStrategyNumber,
+				F_TEXTEQ, CStringGetTextDatum(model_name));
+	ScanKeyInit(&keys[1], Anum_activity_source_name, BTEqualStrategyNumber,
+				F_TEXTEQ, CStringGetTextDatum(name));
+	scan = systable_beginscan(rel, leadscore_relation("activity_source_pkey"), true,
+							  snapshot, 2, keys);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+
+		model->source = DatumGetObjectId(heap_getattr(tuple, Anum_activity_source_relation,
+													  RelationGetDescr(rel), &isnull));
+		model->over_events = true;
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -123,7 +166,8 @@ find_model(const char *name, ModelInfo *model)
 /*
  * Compile an expression over a model's source, only to see whether it can be.
  *
- * With 'nowait' a source that somebody else has locked is error 55P03.
+ * 'type' is what it has to yield; InvalidOid: the key of a lead.  With 'nowait'
+ * a source that somebody else has locked is error 55P03.
  */
 static void
 try_expression(const ModelInfo *model, const char *path, const char *text,
@@ -142,13 +186,23 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 	if (source == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 model->over_events ?
+				 errmsg("table of the activity source does not exist any more") :
 				 errmsg("source of the scoring model does not exist any more"),
+				 model->over_events ?
+				 errhint("Point the column relation of leadscore.activity_source to a table that exists.") :
 				 errhint("Point the columns target and source of leadscore.model to tables that exist.")));
 	condition_scope_open(&scope, source, model->time_zone);
 	condition_scope_path(&scope, path);
 	condition_analyze(&scope, text, type, what, &condition);
 	condition_plan(&scope, text, what, &condition);
-	if (model->attached && type != TIMESTAMPTZOID)
+	if (model->over_events && condition.uses_clock)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s reads the clock", what),
+				 errdetail("An event is judged once, when it happens."),
+				 errhint("Let the rule's half_life, within or inactive_for say how its age matters.")));
+	if (model->attached && !model->over_events && type != TIMESTAMPTZOID)
 	{
 		ClockProblem problem = {0};
 
@@ -161,6 +215,13 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 							what, problem.message),
 					 problem.hint != NULL ? errhint("%s", problem.hint) : 0));
 	}
+	if (type == InvalidOid && !is_key_type(exprType((Node *) condition.expr)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s has type %s", what,
+						format_type_be(exprType((Node *) condition.expr))),
+				 errdetail("A lead's key is an integer, numeric, uuid or text."),
+				 errhint("Cast it to the type of the key.")));
 	condition_scope_close(&scope);
 	relation_close(source, AccessShareLock);
 	if (nowait)
@@ -315,10 +376,170 @@ choose_path(HeapTuple row, HeapTuple old_row, TupleDesc desc, int attno,
 }
 
 /*
+ * An interval column in microseconds, days being 24 hours long; 0 if it is
+ * NULL.
+ */
+static int64
+check_span(HeapTuple row, TupleDesc desc, int attno)
+{
+	const char *column = NameStr(TupleDescAttr(desc, attno - 1)->attname);
+	bool		isnull;
+	Datum		value = heap_getattr(row, attno, desc, &isnull);
+	const Interval *span;
+
+	if (isnull)
+		return 0;
+	span = DatumGetIntervalP(value);
+	if (span->month != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s of a rule must not contain months", column),
+				 errdetail("Months are of different length."),
+				 errhint("Say 30 days, for example.")));
+	if (interval_to_microseconds(span) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s of a rule must be positive, and less than 10000 years",
+						column)));
+	return interval_to_microseconds(span);
+}
+
+/*
+ * A count column; 0 if it is NULL.
+ */
+static int
+check_count(HeapTuple row, TupleDesc desc, int attno)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, attno, desc, &isnull);
+
+	if (isnull)
+		return 0;
+	if (DatumGetInt32(value) < 1 || DatumGetInt32(value) > MAX_KEPT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s of a rule must be between 1 and %d",
+						NameStr(TupleDescAttr(desc, attno - 1)->attname), MAX_KEPT)));
+	return DatumGetInt32(value);
+}
+
+/*
+ * Is the factor of a rule one of the fit axis?
+ */
+static bool
+is_fit_factor(const char *model, const char *factor)
+{
+	Relation	rel = table_open(leadscore_relation("factor"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		is_fit = false;
+
+	ScanKeyInit(&keys[0], Anum_factor_model, BTEqualStrategyNumber,
+				F_TEXTEQ, CStringGetTextDatum(model));
+	ScanKeyInit(&keys[1], Anum_factor_name, BTEqualStrategyNumber,
+				F_TEXTEQ, CStringGetTextDatum(factor));
+	scan = systable_beginscan(rel, leadscore_relation("factor_pkey"), true,
+							  snapshot, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		is_fit = strcmp(row_text(tuple, RelationGetDescr(rel), Anum_factor_axis),
+						"fit") == 0;
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	return is_fit;
+}
+
+/*
+ * Do the columns that say how events count fit together?
+ */
+static void
+check_activity_columns(HeapTuple row, TupleDesc desc, const char *model,
+					   const char *activity, bool restoring)
+{
+	int64		half_life = check_span(row, desc, Anum_rule_half_life);
+	int64		within = check_span(row, desc, Anum_rule_within);
+	int64		inactive_for = check_span(row, desc, Anum_rule_inactive_for);
+	int			at_least = check_count(row, desc, Anum_rule_at_least);
+	int			at_most = check_count(row, desc, Anum_rule_at_most);
+	char	   *factor = row_text(row, desc, Anum_rule_factor);
+	const char *detail = NULL;
+	bool		isnull;
+	bool		include_never =
+		DatumGetBool(heap_getattr(row, Anum_rule_include_never, desc, &isnull)) && !isnull;
+
+	if (activity == NULL)
+	{
+		if (half_life != 0 || within != 0 || inactive_for != 0 ||
+			at_least != 0 || at_most != 0 || include_never)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("a rule about the lead's own row does not count events"),
+					 errdetail("half_life, at_least, within, at_most, inactive_for and include_never are for activity rules."),
+					 errhint("Name the activity source in the column activity.")));
+		return;
+	}
+	if ((at_least != 0) != (within != 0))
+		detail = "at_least and within go together.";
+	else if (at_least != 0 && half_life != 0)
+		detail = "With at_least the points count once, and do not fade: it excludes half_life.";
+	else if (at_least != 0 && at_most != 0)
+		detail = "With at_least the points count once: it excludes at_most.";
+	else if (inactive_for != 0 && (half_life != 0 || at_least != 0 || at_most != 0))
+		detail = "With inactive_for the points count while there are no events: it excludes half_life, at_least, within and at_most.";
+	else if (include_never && inactive_for == 0)
+		detail = "include_never goes with inactive_for.";
+	if (detail != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("columns of an activity rule do not fit together"),
+				 errdetail("%s", detail)));
+	if (!restoring && factor != NULL && is_fit_factor(model, factor))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("factor \"%s\" is on the fit axis", factor),
+				 errdetail("What a lead does is engagement."),
+				 errhint("Put activity rules into a factor of the engagement axis.")));
+}
+
+/*
+ * Does anything differ between two versions of a rule that its check looks at?
+ */
+static bool
+same_checked_columns(HeapTuple a, HeapTuple b, TupleDesc desc)
+{
+	static const int columns[] = {
+		Anum_rule_model, Anum_rule_factor, Anum_rule_condition, Anum_rule_enabled,
+		Anum_rule_search_path, Anum_rule_activity, Anum_rule_half_life,
+		Anum_rule_at_least, Anum_rule_within, Anum_rule_at_most,
+		Anum_rule_inactive_for, Anum_rule_include_never
+	};
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, columns[i] - 1);
+		bool		a_isnull;
+		bool		b_isnull;
+		Datum		a_value = heap_getattr(a, columns[i], desc, &a_isnull);
+		Datum		b_value = heap_getattr(b, columns[i], desc, &b_isnull);
+
+		if (a_isnull != b_isnull ||
+			(!a_isnull && !datum_image_eq(a_value, b_value, att->attbyval, att->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/*
  * leadscore.check_rule_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.rule
  *		Compiles the condition, fills in search_path, refuses points out of
- *		range.  Errors: 23503 unknown model, 22003 points, and those of
- *		condition_analyze.
+ *		range and ways to count events that do not fit together.  Errors: 23503
+ *		unknown model or activity source, 22003 points, 22023 columns of an
+ *		activity rule, 0A000 an activity rule that reads the clock, and those
+ *		of condition_analyze.
  */
 PG_FUNCTION_INFO_V1(leadscore_check_rule_row);
 Datum
@@ -330,6 +551,7 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 	HeapTuple	old_row = NULL;
 	char	   *model_name;
 	char	   *condition;
+	char	   *activity;
 	char	   *path;
 	double		points;
 	bool		isnull;
@@ -362,19 +584,16 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 		return PointerGetDatum(row);	/* NOT NULL will complain */
 	if (old_row != NULL)
 	{
+		if (same_checked_columns(row, old_row, desc))
+			return PointerGetDatum(row);
 		changed = !same_text(condition,
 							 row_text(old_row, desc, Anum_rule_condition));
-		if (!changed &&
-			same_text(model_name, row_text(old_row, desc, Anum_rule_model)) &&
-			same_text(row_text(row, desc, Anum_rule_search_path),
-					  row_text(old_row, desc, Anum_rule_search_path)) &&
-			heap_getattr(row, Anum_rule_enabled, desc, &isnull) ==
-			heap_getattr(old_row, Anum_rule_enabled, desc, &isnull))
-			return PointerGetDatum(row);
 	}
 	path = choose_path(row, old_row, desc, Anum_rule_search_path, changed,
 					   trigger->tg_relation->rd_rel->relowner,
 					   &restoring, &fill);
+	activity = row_text(row, desc, Anum_rule_activity);
+	check_activity_columns(row, desc, model_name, activity, restoring);
 
 	if (!find_model(model_name, &model))
 	{
@@ -385,6 +604,16 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 				 errmsg("scoring model \"%s\" does not exist", model_name),
 				 errhint("The table leadscore.model lists the models.")));
+	}
+	if (activity != NULL && !find_activity(model_name, activity, &model))
+	{
+		if (restoring)
+			return PointerGetDatum(row);
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("activity source \"%s\" of scoring model \"%s\" does not exist",
+						activity, model_name),
+				 errhint("The table leadscore.activity_source lists them.")));
 	}
 
 	/* a rule that is switched off may stay as broken as it is */
@@ -397,6 +626,138 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 	if (fill)
 	{
 		int			attno = Anum_rule_search_path;
+		Datum		value = CStringGetTextDatum(path);
+		bool		null = false;
+
+		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
+	}
+	return PointerGetDatum(row);
+}
+
+/*
+ * leadscore.check_activity_source_row(): trigger BEFORE INSERT OR UPDATE ON
+ * leadscore.activity_source
+ *		Compiles the expressions and fills in search_path.  Errors: 23503
+ *		unknown model, 42809 not a table, 42703 no such match_column, 42804 type
+ *		of lead_key or occurred_at, 22023 unknown time zone, 42501 the model is
+ *		attached and the writer does not own the table, 0A000 an expression
+ *		reads the clock, and those of condition_analyze.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_activity_source_row);
+Datum
+leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
+{
+	static const int expressions[] = {
+		Anum_activity_source_lead_key, Anum_activity_source_occurred_at,
+		Anum_activity_source_filter, Anum_activity_source_event_key
+	};
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	HeapTuple	old_row = NULL;
+	Datum		values[Natts_activity_source];
+	bool		nulls[Natts_activity_source];
+	char	   *model_name;
+	char	   *name;
+	char	   *path;
+	char		kind;
+	bool		changed = true;
+	bool		restoring;
+	bool		fill;
+	Oid			source;
+	ModelInfo	model;
+
+	require_row_trigger(fcinfo, "check_activity_source_row", "activity_source");
+	desc = RelationGetDescr(trigger->tg_relation);
+	row = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		old_row = trigger->tg_trigtuple;
+		row = trigger->tg_newtuple;
+		changed = false;
+		for (int i = 0; i < lengthof(expressions); i++)
+			changed |= !same_text(row_text(row, desc, expressions[i]),
+								  row_text(old_row, desc, expressions[i]));
+	}
+	heap_deform_tuple(row, desc, values, nulls);
+	if (nulls[Anum_activity_source_model - 1] || nulls[Anum_activity_source_name - 1] ||
+		nulls[Anum_activity_source_relation - 1] ||
+		nulls[Anum_activity_source_lead_key - 1] ||
+		nulls[Anum_activity_source_occurred_at - 1])
+		return PointerGetDatum(row);	/* NOT NULL will complain */
+
+	model_name = TextDatumGetCString(values[Anum_activity_source_model - 1]);
+	name = TextDatumGetCString(values[Anum_activity_source_name - 1]);
+	path = choose_path(row, old_row, desc, Anum_activity_source_search_path, changed,
+					   trigger->tg_relation->rd_rel->relowner,
+					   &restoring, &fill);
+	if (!nulls[Anum_activity_source_time_zone - 1])
+		(void) find_time_zone(TextDatumGetCString(values[Anum_activity_source_time_zone - 1]));
+	if (!find_model(model_name, &model))
+	{
+		/* a restore may bring the model later */
+		if (restoring)
+			return PointerGetDatum(row);
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("scoring model \"%s\" does not exist", model_name),
+				 errhint("The table leadscore.model lists the models.")));
+	}
+
+	source = model.source;
+	model.source = DatumGetObjectId(values[Anum_activity_source_relation - 1]);
+	model.over_events = true;
+	kind = get_rel_relkind(model.source);
+	if (kind == '\0' && restoring)
+		return PointerGetDatum(row);
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
+		kind != RELKIND_FOREIGN_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("activity source \"%s\" does not read a table", name),
+				 errhint("Name the table that the events are written to.")));
+	if (!nulls[Anum_activity_source_match_column - 1] &&
+		get_attnum(source, NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1]))) <= 0 &&
+		get_rel_relkind(source) != '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("source of scoring model \"%s\" has no column \"%s\" to match",
+						model_name,
+						NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1])))));
+
+	/* events are read with the rights of the owner of their table */
+	if (model.attached && !restoring && OidIsValid(relation_owner(model.source)) &&
+		!has_privs_of_role(GetUserId(), relation_owner(model.source)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of %s", qualified_relation_name(model.source)),
+				 errdetail("Scoring model \"%s\" is attached, and reads the table with the rights of its owner.",
+						   model_name),
+				 errhint("Let the owner write the activity source, or a superuser.")));
+
+	for (int i = 0; i < lengthof(expressions); i++)
+	{
+		int			column = expressions[i] - 1;
+		Oid			type = TEXTOID;
+
+		if (expressions[i] == Anum_activity_source_occurred_at)
+			type = TIMESTAMPTZOID;
+		else if (expressions[i] == Anum_activity_source_filter)
+			type = BOOLOID;
+		else if (expressions[i] == Anum_activity_source_lead_key &&
+				 nulls[Anum_activity_source_match_column - 1])
+			type = InvalidOid;
+		if (!nulls[column])
+			check_expression(&model, path, restoring,
+							 TextDatumGetCString(values[column]),
+							 type,
+							 psprintf("expression %s of activity source \"%s\" of scoring model \"%s\"",
+									  NameStr(TupleDescAttr(desc, column)->attname),
+									  name, model_name));
+	}
+	if (fill)
+	{
+		int			attno = Anum_activity_source_search_path;
 		Datum		value = CStringGetTextDatum(path);
 		bool		null = false;
 
@@ -463,6 +824,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 	model.time_zone =
 		find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
 	model.attached = has_row_for_model("attachment", name);
+	model.over_events = false;
 	path = choose_path(row, old_row, desc, Anum_model_search_path, changed,
 					   trigger->tg_relation->rd_rel->relowner,
 					   &restoring, &fill);
@@ -526,7 +888,7 @@ PG_FUNCTION_INFO_V1(leadscore_relax_foreign_keys);
 Datum
 leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 {
-	static const char *const tables[] = {"factor", "rule", "threshold", "problem",
+	static const char *const tables[] = {"factor", "activity_source", "rule", "threshold", "problem",
 		"attachment", "watched", "unsettled_lead", "rescore_run"};
 	static const char *role_before = NULL;
 	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
@@ -682,7 +1044,7 @@ Datum
 leadscore_matrix_changed(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {
-		"model", "factor", "rule", "threshold", "allowed_function"
+		"model", "factor", "activity_source", "rule", "threshold", "allowed_function"
 	};
 	TriggerData *trigger = require_trigger(fcinfo, "matrix_changed",
 										   tables, lengthof(tables));
@@ -759,23 +1121,27 @@ leadscore_after_ddl(PG_FUNCTION_ARGS)
 #define CHECK_NATTS 6
 
 /*
- * leadscore.check_rule(model text, condition text)
+ * leadscore.check_rule(model text, condition text, activity text)
  *		Would this condition be accepted?  Returns (ok, sqlstate, message,
  *		detail, hint, position); position counts characters from 1.  Errors:
- *		42704 unknown model.
+ *		42704 unknown model or activity source.
  */
 PG_FUNCTION_INFO_V1(leadscore_check_rule);
 Datum
 leadscore_check_rule(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *condition = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *name;
+	char	   *condition;
 	ModelInfo	model;
 	ErrorData  *error;
 	TupleDesc	desc;
 	Datum		values[CHECK_NATTS] = {0};
 	bool		nulls[CHECK_NATTS];
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	condition = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
@@ -785,6 +1151,13 @@ leadscore_check_rule(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("scoring model \"%s\" does not exist", name),
 				 errhint("The table leadscore.model lists the models.")));
+	if (!PG_ARGISNULL(2) &&
+		!find_activity(name, text_to_cstring(PG_GETARG_TEXT_PP(2)), &model))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("activity source \"%s\" of scoring model \"%s\" does not exist",
+						text_to_cstring(PG_GETARG_TEXT_PP(2)), name),
+				 errhint("The table leadscore.activity_source lists them.")));
 	error = catch_expression_error(&model, condition_current_path(), condition,
 								   BOOLOID, "condition", false);
 
@@ -817,7 +1190,7 @@ leadscore_check_rule(PG_FUNCTION_ARGS)
 }
 
 /*
- * leadscore._condition_error(model text, condition text, search_path text)
+ * leadscore._condition_error(model text, condition text, search_path text, activity text)
  *		SQLSTATE and message of what is wrong with a stored condition, as an
  *		array of two; NULL if nothing is.  For the event trigger that looks
  *		after models whose source changes; it does not wait for locks (55P03).
@@ -826,12 +1199,17 @@ PG_FUNCTION_INFO_V1(leadscore_condition_error);
 Datum
 leadscore_condition_error(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name;
 	ModelInfo	model;
 	ErrorData  *error;
 	Datum		values[2];
 
-	if (!find_model(name, &model))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (!find_model(name, &model) ||
+		(!PG_ARGISNULL(3) &&
+		 !find_activity(name, text_to_cstring(PG_GETARG_TEXT_PP(3)), &model)))
 		PG_RETURN_NULL();
 	error = catch_expression_error(&model,
 								   text_to_cstring(PG_GETARG_TEXT_PP(2)),

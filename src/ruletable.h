@@ -40,6 +40,19 @@
 #define Anum_factor_points_cap		6
 #define Natts_factor				7
 
+#define Anum_activity_source_model			1
+#define Anum_activity_source_name			2
+#define Anum_activity_source_relation		3
+#define Anum_activity_source_lead_key		4
+#define Anum_activity_source_match_column	5
+#define Anum_activity_source_occurred_at	6
+#define Anum_activity_source_time_zone		7
+#define Anum_activity_source_filter			8
+#define Anum_activity_source_event_key		9
+#define Anum_activity_source_description	10
+#define Anum_activity_source_search_path	11
+#define Natts_activity_source				11
+
 #define Anum_rule_id				1
 #define Anum_rule_model				2
 #define Anum_rule_factor			3
@@ -51,7 +64,14 @@
 #define Anum_rule_enabled			9
 #define Anum_rule_note				10
 #define Anum_rule_search_path		11
-#define Natts_rule					11
+#define Anum_rule_activity			12
+#define Anum_rule_half_life			13
+#define Anum_rule_at_least			14
+#define Anum_rule_within			15
+#define Anum_rule_at_most			16
+#define Anum_rule_inactive_for		17
+#define Anum_rule_include_never		18
+#define Natts_rule					18
 
 #define Anum_threshold_model		1
 #define Anum_threshold_kind			2

@@ -31,6 +31,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/float.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -38,7 +39,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "collect.h"
+#include "crossing.h"
 #include "lead_stage.h"
+#include "pending.h"
 #include "problem.h"
 #include "scorer.h"
 #include "settle.h"
@@ -160,6 +164,9 @@ load_attachment(Scorer *scorer, Snapshot snapshot)
 			if (!nulls[column])
 				scorer->write_back[i] = pstrdup(NameStr(*DatumGetName(values[column])));
 		}
+		if (!nulls[Anum_attachment_activity_rules - 1])
+			scorer->complete_for =
+				DatumGetInt64(values[Anum_attachment_activity_rules - 1]);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -421,13 +428,6 @@ scorer_read(Scorer *scorer, Datum key)
 	return read.nrows > 0 ? READ_FOUND : READ_NONE;
 }
 
-static void
-set_value(StateRow *row, StateColumn column, Datum value)
-{
-	row->values[column] = value;
-	row->isnull[column] = false;
-}
-
 /*
  * scorer_note_failures
  *		Note what failed in the last evaluation; what failed for the lead before
@@ -457,32 +457,248 @@ scorer_note_failures(Scorer *scorer, Datum key)
 }
 
 /*
+ * A lead's value of one of the columns that events are matched by, from the
+ * rulebook's slot; NULL if it has none to go by.
+ */
+static char *
+slot_match_value(Rulebook *rulebook, int match)
+{
+	AttrNumber	column = rulebook->match_columns[match];
+	Oid			output;
+	bool		is_varlena;
+
+	if (rulebook->slot->tts_isnull[column - 1])
+		return NULL;
+	getTypeOutputInfo(TupleDescAttr(rulebook->tupdesc, column - 1)->atttypid,
+					  &output, &is_varlena);
+	return normalize_match_value(OidOutputFunctionCall(output,
+													   rulebook->slot->tts_values[column - 1]));
+}
+
+/*
+ * A value as it stands in the state's match_values.
+ */
+char *
+tagged_match_value(const Rulebook *rulebook, int match, const char *value)
+{
+	return psprintf("%s=%s",
+					NameStr(TupleDescAttr(rulebook->tupdesc,
+										  rulebook->match_columns[match] - 1)->attname),
+					value);
+}
+
+/*
+ * state_match_values
+ *		The reverse: the values in a row of the state table, by column.
+ */
+char **
+state_match_values(const Rulebook *rulebook, const StateRow *row)
+{
+	char	  **matches = palloc0(sizeof(char *) * (rulebook->nmatches + 1));
+	Datum	   *values;
+	int			n;
+
+	if (row->isnull[STATE_MATCH_VALUES])
+		return matches;
+	deconstruct_array(DatumGetArrayTypeP(row->values[STATE_MATCH_VALUES]), TEXTOID, -1,
+					  false, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *value = TextDatumGetCString(values[i]);
+
+		for (int j = 0; j < rulebook->nmatches; j++)
+		{
+			char	   *tag = tagged_match_value(rulebook, j, "");
+
+			if (strncmp(value, tag, strlen(tag)) == 0)
+				matches[j] = value + strlen(tag);
+		}
+	}
+	return matches;
+}
+
+/*
+ * A lead of the hot list is ranked by the most that its score can still be; one
+ * that is never on it has no rank.
+ */
+static void
+set_score_bound(Scorer *scorer, StateRow *row, double bound)
+{
+	LeadStage	stage = DatumGetLeadStage(row->values[STATE_STAGE]);
+
+	row->isnull[STATE_SCORE_BOUND] = true;
+	if (DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
+		DatumGetBool(row->values[STATE_CONSENT]) &&
+		!LeadStageIsExit(stage) && !LeadStageIsCustomer(stage) &&
+		(!DatumGetBool(row->values[STATE_DISQUALIFIED]) ||
+		 !row->isnull[STATE_ROW_CHANGES_AT] || DatumGetBool(row->values[STATE_FADING])))
+		set_value(row, STATE_SCORE_BOUND, Float8GetDatum(bound));
+}
+
+/*
+ * scorer_nothing_done
+ *		The summary of a lead that has done nothing.
+ */
+const Engagement *
+scorer_nothing_done(Scorer *scorer)
+{
+	if (scorer->nothing_done == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(scorer->context);
+
+		scorer->nothing_done = engagement_create(scorer->rulebook->activity_rules);
+		MemoryContextSwitchTo(caller);
+	}
+	return scorer->nothing_done;
+}
+
+/*
+ * What a state row remembers of the lead's row.
+ */
+static void
+get_row_part(const StateRow *row, RowPart *part)
+{
+	part->fit = DatumGetFloat8(row->values[STATE_FIT]);
+	part->base = row->isnull[STATE_ENGAGEMENT_BASE] ? 0 :
+		DatumGetFloat8(row->values[STATE_ENGAGEMENT_BASE]);
+	part->nkept = 0;
+	part->kept = NULL;
+	if (!row->isnull[STATE_KEPT_RULES])
+	{
+		ArrayType  *array = DatumGetArrayTypeP(row->values[STATE_KEPT_RULES]);
+
+		part->nkept = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+		part->kept = (const int64 *) ARR_DATA_PTR(array);
+	}
+}
+
+/*
+ * scorer_apply
+ *		Work out the score of a lead from what its row of the state table
+ *		remembers of the lead's own row, and a summary of what it did, as of
+ *		'at', or of the last event if that is later.
+ *
+ * 'next_due' is when an event that is put off counts first; DT_NOEND: none is.
+ */
+void
+scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
+			 TimestampTz at, TimestampTz next_due)
+{
+	Rulebook   *rulebook = scorer->rulebook;
+	TimestampTz limit = next_due;
+	TimestampTz next;
+	Activities	did;
+	RowPart		part;
+	Evaluation	result;
+
+	did.summary = summary;
+	did.at = Max(at, engagement_last(summary));
+	did.created_at = row->isnull[STATE_CREATED_AT] ? DT_NOEND :
+		DatumGetTimestampTz(row->values[STATE_CREATED_AT]);
+	get_row_part(row, &part);
+	evaluate_stored(rulebook, &part, &did, &result);
+
+	set_value(row, STATE_ENGAGEMENT, engagement_pack(summary));
+	set_value(row, STATE_ENGAGEMENT_POINTS, Float8GetDatum(result.axis[AXIS_ENGAGEMENT]));
+	set_value(row, STATE_SCORED_AT, TimestampTzGetDatum(did.at));
+	set_value(row, STATE_SCORE,
+			  Int32GetDatum(evaluation_score_clamped(rulebook, &result)));
+	set_value(row, STATE_DISQUALIFIED, BoolGetDatum(result.disqualified));
+	set_value(row, STATE_TEMPERATURE,
+			  scorer->temperatures[evaluation_temperature(rulebook, &result)]);
+	set_value(row, STATE_GRADE,
+			  PointerGetDatum(evaluation_grade(rulebook, &result)));
+	set_value(row, STATE_FADING,
+			  BoolGetDatum(summary->nentries > 0 || rulebook->needs_created_at ||
+						   next_due != DT_NOEND));
+
+	row->isnull[STATE_NEXT_CHANGE_AT] = true;
+	if (!DatumGetBool(row->values[STATE_LEAD_EXISTS]))
+	{
+		row->isnull[STATE_SCORE_BOUND] = true;
+		return;
+	}
+	if (!row->isnull[STATE_ROW_CHANGES_AT])
+		limit = Min(limit, DatumGetTimestampTz(row->values[STATE_ROW_CHANGES_AT]));
+	next = next_crossing(rulebook, &part, &did, limit);
+	if (!TIMESTAMP_NOT_FINITE(next))
+		set_value(row, STATE_NEXT_CHANGE_AT, TimestampTzGetDatum(next));
+	/* what comes from elsewhere can be anything */
+	set_score_bound(scorer, row, limit != DT_NOEND ? get_float8_infinity() :
+					summary->nentries == 0 && !rulebook->needs_created_at ? result.raw :
+					highest_raw(rulebook, &part, &did));
+}
+
+/*
+ * Keep what went wrong in an evaluation, to be noted later.
+ */
+static void
+keep_failure(Scorer *scorer, const RuleFailure *failure)
+{
+	if (scorer->failures == NULL || scorer->nfailures == 0)
+		scorer->failures = palloc(sizeof(RuleFailure));
+	else
+		scorer->failures = repalloc(scorer->failures,
+									sizeof(RuleFailure) * (scorer->nfailures + 1));
+	scorer->failures[scorer->nfailures++] = *failure;
+}
+
+/*
+ * The values by which events may go for the lead in the rulebook's slot, each
+ * with the name of its column before it.
+ */
+static void
+set_match_values(Scorer *scorer, StateRow *row)
+{
+	Rulebook   *rulebook = scorer->rulebook;
+	Datum	   *values = palloc(sizeof(Datum) * rulebook->nmatches);
+	int			n = 0;
+
+	for (int i = 0; i < rulebook->nmatches; i++)
+	{
+		char	   *value = slot_match_value(rulebook, i);
+
+		if (value != NULL)
+			values[n++] = CStringGetTextDatum(tagged_match_value(rulebook, i, value));
+	}
+	if (n > 0)
+		set_value(row, STATE_MATCH_VALUES,
+				  PointerGetDatum(construct_array(values, n, TEXTOID, -1, false,
+												  TYPALIGN_INT)));
+}
+
+/*
  * scorer_evaluate
  *		Evaluate the row in the rulebook's slot into a new row of the state
  *		table, as of the start of the statement.
  *
- * The stage is that of a new lead.  What failed is kept for
- * scorer_note_failures(), but not with 'quietly': then there will be another
- * evaluation.
+ * The stage is that of a new lead, which has done nothing yet.  What failed is
+ * kept for scorer_note_failures(), but not with 'quietly': then there will be
+ * another evaluation.
  */
 void
 scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
 {
 	Rulebook   *rulebook = scorer->rulebook;
 	TimestampTz at = GetCurrentStatementStartTimestamp();
+	TimestampTz next = DT_NOEND;
+	TimestampTz created_at;
 	Evaluation	result;
 	RuleFailure *failures;
-	RuleFailure failure;
+	RuleFailure failure = {-1, 0, NULL};
 	int			nfailures;
 	char	   *channel;
-	bool		has_problem;
-	bool		channel_failed;
+	bool		consent;
 
+	scorer->nfailures = 0;
+	rulebook->did = NULL;
 	nfailures = evaluate_leniently(rulebook, &at, &result, &failures);
+	for (int i = 0; i < nfailures; i++)
+		keep_failure(scorer, &failures[i]);
 	memset(row->isnull, true, sizeof(row->isnull));
 	set_value(row, STATE_LEAD_KEY, key);
 	set_value(row, STATE_FIT, Float8GetDatum(result.axis[AXIS_FIT]));
-	set_value(row, STATE_ENGAGEMENT, Float8GetDatum(result.axis[AXIS_ENGAGEMENT]));
+	set_value(row, STATE_ENGAGEMENT_POINTS, Float8GetDatum(result.axis[AXIS_ENGAGEMENT]));
 	set_value(row, STATE_SCORED_AT, TimestampTzGetDatum(at));
 	set_value(row, STATE_RULES_VERSION, Int64GetDatum(rulebook->version.number));
 	set_value(row, STATE_STAGE_SINCE, TimestampTzGetDatum(at));
@@ -491,44 +707,59 @@ scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
 	set_value(row, STATE_STAGE, LeadStageGetDatum(rulebook->initial_stage));
 	set_value(row, STATE_DISQUALIFIED, BoolGetDatum(result.disqualified));
 	set_value(row, STATE_LEAD_EXISTS, BoolGetDatum(true));
+	set_value(row, STATE_FADING, BoolGetDatum(false));
 	set_value(row, STATE_TEMPERATURE,
 			  scorer->temperatures[evaluation_temperature(rulebook, &result)]);
 	set_value(row, STATE_GRADE,
 			  PointerGetDatum(evaluation_grade(rulebook, &result)));
 	if (rulebook->uses_clock)
+		next = rulebook_next_change(rulebook, at);
+	if (!TIMESTAMP_NOT_FINITE(next))
 	{
-		TimestampTz next = rulebook_next_change(rulebook, at);
-
-		if (!TIMESTAMP_NOT_FINITE(next))
-			set_value(row, STATE_NEXT_CHANGE_AT, TimestampTzGetDatum(next));
+		set_value(row, STATE_NEXT_CHANGE_AT, TimestampTzGetDatum(next));
+		set_value(row, STATE_ROW_CHANGES_AT, TimestampTzGetDatum(next));
 	}
 
-	has_problem = nfailures > 0 || scorer->several_rows;
-	channel_failed = !rulebook_channel(rulebook, &at, &channel, &failure);
-	has_problem |= channel_failed;
-	if (!channel_failed && channel != NULL)
+	if (!rulebook_channel(rulebook, &at, &channel, &failure))
+		keep_failure(scorer, &failure);
+	else if (channel != NULL)
 		set_value(row, STATE_CHANNEL, CStringGetTextDatum(channel));
-	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(has_problem));
-
-	if (scorer->several_rows && !channel_failed)
+	if (!rulebook_consent(rulebook, &at, &consent, &failure))
+		keep_failure(scorer, &failure);
+	set_value(row, STATE_CONSENT, BoolGetDatum(consent));
+	if (!rulebook_created_at(rulebook, &created_at, &failure))
+		keep_failure(scorer, &failure);
+	if (created_at != DT_NOEND)
+		set_value(row, STATE_CREATED_AT, TimestampTzGetDatum(created_at));
+	if (scorer->several_rows)
 	{
+		failure.rule = -1;
 		failure.sqlerrcode = ERRCODE_CARDINALITY_VIOLATION;
 		failure.message = "the source has several rows for this lead; one of them was taken";
+		keep_failure(scorer, &failure);
 	}
-	scorer->nfailures = 0;
-	if (has_problem && !quietly)
-	{
-		/* noted once the state is stored: whoever needs both, takes them so */
-		scorer->failures = palloc(sizeof(RuleFailure) * (nfailures + 1));
-		for (int i = 0; i < nfailures; i++)
-			scorer->failures[scorer->nfailures++] = failures[i];
-		if (channel_failed || scorer->several_rows)
-		{
-			failure.rule = -1;
-			scorer->failures[scorer->nfailures++] = failure;
-		}
-	}
+	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(scorer->nfailures > 0));
+	if (quietly)
+		scorer->nfailures = 0;
 	scorer->several_rows = false;
+
+	set_value(row, STATE_SCORE_BOUND, Float8GetDatum(result.raw));
+	if (rulebook->nterms > 0)
+	{
+		Datum	   *kept = palloc(sizeof(Datum) * (rulebook->nkept + 1));
+
+		set_value(row, STATE_ENGAGEMENT_BASE, Float8GetDatum(result.base));
+		for (int i = 0; i < rulebook->nkept; i++)
+			kept[i] = Int64GetDatum(rulebook->kept[i]);
+		if (rulebook->nkept > 0)
+			set_value(row, STATE_KEPT_RULES,
+					  PointerGetDatum(construct_array(kept, rulebook->nkept, INT8OID, 8,
+													  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
+		set_match_values(scorer, row);
+		scorer_apply(scorer, row, scorer_nothing_done(scorer), at, DT_NOEND);
+	}
+	else
+		set_score_bound(scorer, row, result.raw);
 }
 
 /* What scorer_convert() does where errors are caught. */
@@ -602,17 +833,24 @@ scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 }
 
 /*
- * scorer_current_stage
- *		Give a newly evaluated row the stage that the lead is in.
+ * scorer_complete_row
+ *		Give a newly evaluated row what the state of the lead has besides: the
+ *		stage that it is in, and what it did.
  */
 void
-scorer_current_stage(Scorer *scorer, Datum key, StateRow *row)
+scorer_complete_row(Scorer *scorer, Datum key, StateRow *row)
 {
 	StateRow	old;
 
 	state_table_open(scorer->states);
 	if (state_find(scorer->states, key, false, NULL, &old))
-		set_value(row, STATE_STAGE, old.values[STATE_STAGE]);
+	{
+		if (DatumGetBool(old.values[STATE_LEAD_EXISTS]))
+			set_value(row, STATE_STAGE, old.values[STATE_STAGE]);
+		if (scorer->rulebook->nterms > 0 && !old.isnull[STATE_ENGAGEMENT])
+			scorer_apply(scorer, row, engagement_unpack(old.values[STATE_ENGAGEMENT]),
+						 GetCurrentStatementStartTimestamp(), DT_NOEND);
+	}
 	state_table_close(scorer->states);
 }
 
@@ -630,6 +868,7 @@ static void
 carry_over(const StateRow *old, StateRow *row)
 {
 	static const StateColumn carried[] = {STATE_STAGE, STATE_STAGE_SINCE};
+	LeadStage	stage;
 
 	for (int i = 0; i < lengthof(carried); i++)
 	{
@@ -639,21 +878,130 @@ carry_over(const StateRow *old, StateRow *row)
 	if (!old->isnull[STATE_CHANNEL])
 		set_value(row, STATE_CHANNEL,
 				  PointerGetDatum(PG_DETOAST_DATUM_COPY(old->values[STATE_CHANNEL])));
+	stage = DatumGetLeadStage(row->values[STATE_STAGE]);
+	if (LeadStageIsExit(stage) || LeadStageIsCustomer(stage))
+		row->isnull[STATE_SCORE_BOUND] = true;
+}
+
+/*
+ * May a lead that comes now be the one that a state was of?  One that is known
+ * by its activities alone never was; one that this transaction has deleted may
+ * be.
+ */
+static bool
+is_same_lead(const StateRow *old)
+{
+	return DatumGetBool(old->values[STATE_LEAD_EXISTS]) ||
+		(old->is_own && TransactionIdIsValid(deleting_xact) &&
+		 TransactionIdEquals(deleting_xact, GetTopTransactionIdIfAny()));
+}
+
+static bool
+same_match_values(Scorer *scorer, const StateRow *a, const StateRow *b)
+{
+	return !state_differs(scorer->states, a, b, STATE_MATCH_VALUES);
+}
+
+/*
+ * Is the summary that a state holds made by the rules at hand?
+ */
+static bool
+is_current_summary(const Scorer *scorer, const StateRow *row)
+{
+	return !row->isnull[STATE_ENGAGEMENT] &&
+		engagement_rules(row->values[STATE_ENGAGEMENT]) == scorer->rulebook->activity_rules;
+}
+
+/*
+ * scorer_apply_stored
+ *		Give a newly evaluated row what the lead did, as its state has it.
+ *
+ * If that cannot be told from the state, it is made anew from the history as
+ * the transaction commits.
+ */
+void
+scorer_apply_stored(Scorer *scorer, StateRow *row, Datum key, const StateRow *old)
+{
+	TimestampTz next_due = DT_NOEND;
+	Engagement *summary;
+
+	if (scorer->rulebook->nterms == 0)
+		return;
+	if (!is_current_summary(scorer, old) || !same_match_values(scorer, old, row))
+		collect_recompute(scorer->model, scorer->key_type, key, NULL);
+	if (old->isnull[STATE_ENGAGEMENT])
+		return;
+	summary = engagement_unpack(old->values[STATE_ENGAGEMENT]);
+	if (DatumGetBool(old->values[STATE_FADING]) && pending_exists(scorer->model))
+	{
+		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+		Pending		pending;
+
+		pending_read(scorer->model, key_to_text(scorer, key),
+					 scorer->rulebook->activity_rules,
+					 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), snapshot, &pending);
+		UnregisterSnapshot(snapshot);
+		next_due = pending.due != NULL ?
+			DatumGetTimestampTz(row->values[STATE_SCORED_AT]) : pending.next_due;
+	}
+	scorer_apply(scorer, row, summary,
+				 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), next_due);
+}
+
+/* Columns that time alone changes. */
+static bool
+depends_on_time(StateColumn column)
+{
+	return column == STATE_SCORE || column == STATE_ENGAGEMENT_POINTS ||
+		column == STATE_NEXT_CHANGE_AT || column == STATE_SCORE_BOUND ||
+		column == STATE_TEMPERATURE || column == STATE_GRADE ||
+		column == STATE_DISQUALIFIED;
 }
 
 /*
  * scorer_has_news
  *		Does a row say anything that the stored one does not?
+ *
+ * Where points fade the numbers are others whenever one looks.  What counts is
+ * whether the stored ones were right when they were worked out, and still say
+ * the same.
  */
 bool
 scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 {
+	StateRow	then = *row;
+
+	if (DatumGetBool(row->values[STATE_FADING]) && DatumGetBool(old->values[STATE_FADING]) &&
+		DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
+		!old->isnull[STATE_ENGAGEMENT] &&
+		(old->isnull[STATE_NEXT_CHANGE_AT] ||
+		 DatumGetTimestampTz(old->values[STATE_NEXT_CHANGE_AT]) >
+		 DatumGetTimestampTz(row->values[STATE_SCORED_AT])))
+	{
+		if (state_differs(scorer->states, old, row, STATE_ENGAGEMENT))
+			return true;
+		if (DatumGetInt64(old->values[STATE_RULES_VERSION]) ==
+			DatumGetInt64(row->values[STATE_RULES_VERSION]))
+		{
+			for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+			{
+				if (depends_on_time((StateColumn) i))
+				{
+					then.values[i] = old->values[i];
+					then.isnull[i] = old->isnull[i];
+				}
+			}
+		}
+		else
+			scorer_apply(scorer, &then, engagement_unpack(row->values[STATE_ENGAGEMENT]),
+						 DatumGetTimestampTz(old->values[STATE_SCORED_AT]), DT_NOEND);
+	}
 	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
 	{
 		if (i == STATE_LEAD_KEY || i == STATE_SCORED_AT ||
 			i == STATE_RULES_VERSION)
 			continue;
-		if (state_differs(scorer->states, old, row, (StateColumn) i))
+		if (state_differs(scorer->states, old, &then, (StateColumn) i))
 			return true;
 	}
 	return false;
@@ -666,10 +1014,14 @@ scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 bool
 scorer_would_change(Scorer *scorer, const StateRow *old, StateRow *row)
 {
-	row->values[STATE_STAGE] = old->values[STATE_STAGE];
-	row->values[STATE_STAGE_SINCE] = old->values[STATE_STAGE_SINCE];
-	if (!old->isnull[STATE_CHANNEL])
-		set_value(row, STATE_CHANNEL, old->values[STATE_CHANNEL]);
+	if (scorer->rulebook->nterms > 0)
+	{
+		if (!is_current_summary(scorer, old) || !same_match_values(scorer, old, row))
+			return true;
+		scorer_apply(scorer, row, engagement_unpack(old->values[STATE_ENGAGEMENT]),
+					 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), DT_NOEND);
+	}
+	carry_over(old, row);
 	return scorer_has_news(scorer, old, row);
 }
 
@@ -713,6 +1065,33 @@ scorer_is_busy(Scorer *scorer, Datum key)
 }
 
 /*
+ * Is a state worth keeping for what it says of activities?
+ */
+static bool
+has_done_something(const StateRow *row)
+{
+	return !row->isnull[STATE_ENGAGEMENT] &&
+		engagement_last(engagement_unpack(row->values[STATE_ENGAGEMENT])) != DT_NOBEGIN;
+}
+
+/*
+ * Make a state one of which activities alone are known.
+ */
+static void
+forget_lead(Scorer *scorer, StateRow *row)
+{
+	set_value(row, STATE_LEAD_EXISTS, BoolGetDatum(false));
+	set_value(row, STATE_STAGE, LeadStageGetDatum(scorer->rulebook->initial_stage));
+	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(false));
+	row->isnull[STATE_CHANNEL] = true;
+	row->isnull[STATE_KEPT_RULES] = true;
+	row->isnull[STATE_CREATED_AT] = true;
+	row->isnull[STATE_ROW_CHANGES_AT] = true;
+	row->isnull[STATE_NEXT_CHANGE_AT] = true;
+	row->isnull[STATE_SCORE_BOUND] = true;
+}
+
+/*
  * Take the state of a lead that has changed its key away from the old one, and
  * carry over what stays with the lead.  Had it a problem?
  *
@@ -737,9 +1116,11 @@ move_away(Scorer *scorer, Datum old_key, CommandId replaced_by, StateRow *row)
 		StateRow	gone = old;
 
 		/* lest somebody who gets the old key is taken for this lead */
-		set_value(&gone, STATE_LEAD_EXISTS, BoolGetDatum(false));
+		forget_lead(scorer, &gone);
 		if (!state_update(states, &old, &gone))
 			continue;
+		if (has_done_something(&gone))
+			break;
 		if (state_find(states, old_key, false, NULL, &old) &&
 			state_delete(states, &old))
 			break;
@@ -760,13 +1141,21 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 			 bool is_new, CommandId replaced_by)
 {
 	StateTable *states = scorer->states;
+	bool		counts_events = scorer->rulebook->nterms > 0;
 	StateRow	old;
-	Datum		channel = row->values[STATE_CHANNEL];
-	bool		channel_isnull = row->isnull[STATE_CHANNEL];
+	StateRow	fresh = *row;
 	bool		moved = old_key != NULL;
 	bool		had_problem = false;
 	bool		expected = !is_new && !moved;
 
+	if (counts_events)
+	{
+		collect_written(scorer->model, scorer->key_type, key);
+		/* what it did before it came */
+		if ((!expected && !row->isnull[STATE_MATCH_VALUES]) ||
+			(moved && !scorer->unique_key))
+			collect_recompute(scorer->model, scorer->key_type, key, NULL);
+	}
 	state_table_open(states);
 
 	if (moved)
@@ -787,18 +1176,22 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 		{
 			/* it may have had a problem that kept it from getting one */
 			had_problem |= expected;
+			if (counts_events &&
+				scorer->complete_for != (int64) scorer->rulebook->activity_rules)
+				collect_recompute(scorer->model, scorer->key_type, key, NULL);
 			break;
 		}
 		is_new = true;
 		if (!state_find(states, key, false, NULL, &old))
 			continue;
+		/* the row of an attempt that failed is gone */
 		if (!moved)
 		{
-			/* the row of an attempt that failed is gone */
-			row->values[STATE_CHANNEL] = channel;
-			row->isnull[STATE_CHANNEL] = channel_isnull;
-			carry_over(&old, row);
+			*row = fresh;
+			if (is_same_lead(&old))
+				carry_over(&old, row);
 		}
+		scorer_apply_stored(scorer, row, key, &old);
 
 		/*
 		 * One that has just come makes the row its own, even if that says the
@@ -824,6 +1217,34 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 }
 
 /*
+ * Remove a state that was found, unless something is known of what the lead
+ * did: it may come again.  False if the state was changed since.
+ */
+static bool
+remove_state(Scorer *scorer, StateRow *old)
+{
+	StateRow	gone = *old;
+
+	if (scorer->rulebook->nterms == 0 || !has_done_something(old))
+	{
+		if (!state_delete(scorer->states, old))
+			return false;
+	}
+	else
+	{
+		/* the stage stays until the transaction ends: see is_same_lead() */
+		set_value(&gone, STATE_LEAD_EXISTS, BoolGetDatum(false));
+		gone.isnull[STATE_NEXT_CHANGE_AT] = true;
+		gone.isnull[STATE_ROW_CHANGES_AT] = true;
+		gone.isnull[STATE_SCORE_BOUND] = true;
+		if (!state_update(scorer->states, old, &gone))
+			return false;
+	}
+	deleting_xact = GetTopTransactionId();
+	return true;
+}
+
+/*
  * scorer_remove
  *		Remove the state of a lead that is gone since the command 'deleted_by'
  *		of this transaction.
@@ -841,16 +1262,195 @@ scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by)
 	while (state_find(states, key, false, NULL, &old) &&
 		   !(old.is_own && old.command >= deleted_by))
 	{
-		if (!state_delete(states, &old))
+		bool		had = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
+
+		if (!remove_state(scorer, &old))
 			continue;
-		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
-		deleting_xact = GetTopTransactionId();
+		had_problem = had;
 		break;
 	}
 	state_table_close(states);
 
 	if (had_problem)
 		clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
+}
+
+/* Reading a history where errors are caught. */
+typedef struct HistoryRead
+{
+	Scorer	   *scorer;
+	Datum		key;
+	char	  **matches;
+	TimestampTz upto;
+	Snapshot	snapshot;
+	History		history;
+} HistoryRead;
+
+static void
+read_history(void *arg)
+{
+	HistoryRead *read = (HistoryRead *) arg;
+
+	history_read(read->scorer->rulebook, read->scorer->key_type, read->key,
+				 read->matches, read->upto, read->snapshot, true, &read->history);
+}
+
+/*
+ * Sum up what a lead did, whose state is locked: what the state says, what was
+ * put off, and what is new; or all of it from its history.  Sets when something
+ * that is put off counts first.  NULL if the history cannot be read.
+ */
+static Engagement *
+sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
+	   const ScorerChange *change, TimestampTz *next_due)
+{
+	Rulebook   *rulebook = scorer->rulebook;
+	char	   *text_key = key_to_text(scorer, key);
+	List	   *later = change->later;
+	Engagement *summary;
+	Snapshot	snapshot;
+	Pending		pending = {NULL, false, DT_NOEND};
+	ListCell   *lc;
+	bool		recompute = change->recompute || !is_current_summary(scorer, old) ||
+		!same_match_values(scorer, old, row);
+
+	/* taken now, it sees what the last holder of the state committed */
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (!scorer->ignores_pending)
+		pending_take(scorer->model, text_key, rulebook->activity_rules,
+					 recompute ? DT_NOEND : change->at, snapshot, &pending);
+	if (pending.recompute && !recompute)
+	{
+		recompute = true;
+		pending_take(scorer->model, text_key, rulebook->activity_rules,
+					 DT_NOEND, snapshot, &pending);
+	}
+	if (recompute)
+	{
+		HistoryRead read = {scorer, key, state_match_values(rulebook, row), change->at, snapshot};
+		ErrorData  *error = catch_error(read_history, &read);
+
+		UnregisterSnapshot(snapshot);
+		if (error != NULL)
+		{
+			note_problem(scorer->model, NO_RULE, text_key, error->sqlerrcode,
+						 psprintf("activities could not be read: %s", error->message));
+			/* try again when somebody comes by next */
+			pending_add(scorer->model, text_key, DT_NOBEGIN, NULL);
+			*next_due = change->at;
+			return NULL;
+		}
+		summary = read.history.summary;
+		later = read.history.later;
+		pending.next_due = DT_NOEND;
+	}
+	else
+	{
+		UnregisterSnapshot(snapshot);
+		summary = engagement_unpack(old->values[STATE_ENGAGEMENT]);
+		if (change->added != NULL)
+			engagement_merge(summary, change->added);
+		if (pending.due != NULL)
+			engagement_merge(summary, pending.due);
+	}
+	foreach(lc, later)
+	{
+		LaterEvent *event = (LaterEvent *) lfirst(lc);
+
+		pending_add(scorer->model, text_key, event->at, event->added);
+		pending.next_due = Min(pending.next_due, event->at);
+	}
+	*next_due = pending.next_due;
+	return summary;
+}
+
+/*
+ * scorer_update_locked
+ *		Bring the state of a lead up to date, which this transaction has
+ *		written or locked.  Returns whether anything was written.
+ */
+bool
+scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *change)
+{
+	StateTable *states = scorer->states;
+	Rulebook   *rulebook = scorer->rulebook;
+	StateRow	old;
+	StateRow	row;
+	ReadResult	read = READ_FAILED;
+	Engagement *summary = NULL;
+	TimestampTz next_due = DT_NOEND;
+	bool		reread;
+	bool		existed;
+	bool		had_problem;
+	bool		gone;
+	bool		written = false;
+
+	scorer->nfailures = 0;
+	state_table_open(states);
+	if (!state_find(states, key, false, NULL, &old))
+		elog(ERROR, "lost a locked row of \"%s\"", RelationGetRelationName(states->rel));
+	state_copy_values(states, &old);
+	state_table_close(states);
+	existed = DatumGetBool(old.values[STATE_LEAD_EXISTS]);
+	had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]) || change->is_new;
+	reread = change->reread ||
+		(existed &&
+		 (DatumGetInt64(old.values[STATE_RULES_VERSION]) != rulebook->version.number ||
+		  (!old.isnull[STATE_ROW_CHANGES_AT] &&
+		   DatumGetTimestampTz(old.values[STATE_ROW_CHANGES_AT]) <= change->at)));
+	row = old;
+	if (reread)
+	{
+		/* a snapshot taken only now sees what the last writer committed */
+		read = scorer_read(scorer, key);
+		if (read == READ_FAILED && change->added == NULL && !change->recompute)
+		{
+			scorer_flag_problem(scorer, key);
+			return false;
+		}
+		if (read == READ_FAILED)
+			set_value(&row, STATE_HAS_PROBLEM, BoolGetDatum(true));
+		if (read == READ_FOUND)
+		{
+			scorer_evaluate(scorer, key, false, &row);
+			if (is_same_lead(&old))
+				carry_over(&old, &row);
+		}
+	}
+	gone = reread ? read == READ_NONE : !existed;
+	if (gone && existed)
+		forget_lead(scorer, &row);
+
+	if (rulebook->nterms > 0)
+	{
+		summary = sum_up(scorer, key, &old, &row, change, &next_due);
+		if (summary == NULL)
+			summary = old.isnull[STATE_ENGAGEMENT] ? engagement_create(0) :
+				engagement_unpack(old.values[STATE_ENGAGEMENT]);
+		scorer_apply(scorer, &row, summary, change->at, next_due);
+	}
+
+	state_table_open(states);
+	if (!state_find(states, key, false, NULL, &old))
+		elog(ERROR, "lost a locked row of \"%s\"", RelationGetRelationName(states->rel));
+	if (gone && (summary == NULL || summary->nentries == 0) && next_due == DT_NOEND)
+	{
+		if (state_delete(states, &old))
+			written = true;
+		deleting_xact = GetTopTransactionId();
+	}
+	else if (scorer_has_news(scorer, &old, &row))
+		written = state_update(states, &old, &row);
+	state_table_close(states);
+
+	if (read == READ_FOUND)
+	{
+		scorer_note_failures(scorer, key);
+		if (had_problem && !DatumGetBool(row.values[STATE_HAS_PROBLEM]))
+			clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
+	}
+	return written;
 }
 
 /*
@@ -866,15 +1466,30 @@ scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by)
 bool
 scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 {
+	ScorerChange change = {.reread = true};
+
+	change.at = GetCurrentStatementStartTimestamp();
+	return scorer_rescore_as_of(scorer, key, &change, nowait, locked);
+}
+
+/*
+ * scorer_rescore_as_of
+ *		The same, with more to be changed.
+ */
+bool
+scorer_rescore_as_of(Scorer *scorer, Datum key, const ScorerChange *change,
+					 bool nowait, bool *locked)
+{
 	StateTable *states = scorer->states;
 	StateRow	old;
 	StateRow	row;
 	bool		written = false;
-	bool		had_problem = false;
-	ReadResult	read;
+	bool		is_new = false;
 
 	if (locked != NULL)
 		*locked = false;
+	if (scorer->rulebook->nterms > 0)
+		collect_written(scorer->model, scorer->key_type, key);
 	for (;;)
 	{
 		bool		busy = false;
@@ -882,8 +1497,6 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 
 		CHECK_FOR_INTERRUPTS();
 
-		/* what an attempt before this one found is of no account */
-		scorer->nfailures = 0;
 		state_table_open(states);
 		found = state_find(states, key, nowait, &busy, &old);
 		if (found && !state_lock(states, &old, nowait, &busy) && !busy)
@@ -897,56 +1510,34 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
 			*locked = true;
 			return written;
 		}
-
-		/* a snapshot taken only now sees what the last writer committed */
-		read = scorer_read(scorer, key);
-		if (read == READ_FAILED)
-		{
-			if (found)
-				scorer_flag_problem(scorer, key);
-			return written;
-		}
-		if (read == READ_NONE && !found)
-			return written;
-		if (read == READ_FOUND)
-			scorer_evaluate(scorer, key, false, &row);
-
-		state_table_open(states);
 		if (!found)
 		{
+			ReadResult	read = scorer_read(scorer, key);
+
+			if (read != READ_FOUND)
+				return written;
+			scorer_evaluate(scorer, key, false, &row);
+			state_table_open(states);
 			/* look again, now that nobody else can insert or remove it */
-			written |= state_insert(states, &row, false);
+			is_new = state_insert(states, &row, false);
+			written |= is_new;
 			state_table_close(states);
-			had_problem = true;
 			continue;
 		}
-		if (!state_find(states, key, false, NULL, &old))
-			elog(ERROR, "lost a locked row of \"%s\"",
-				 RelationGetRelationName(states->rel));
-		had_problem |= DatumGetBool(old.values[STATE_HAS_PROBLEM]);
-		if (read == READ_NONE)
+
+		if (is_new)
 		{
-			if (DatumGetBool(old.values[STATE_LEAD_EXISTS]))
-			{
-				written |= state_delete(states, &old);
-				deleting_xact = GetTopTransactionId();
-			}
+			ScorerChange anew = *change;
+
+			/* it may have done something before it got a state */
+			anew.recompute = true;
+			anew.is_new = true;
+			(void) scorer_update_locked(scorer, key, &anew);
 		}
 		else
-		{
-			carry_over(&old, &row);
-			had_problem &= !DatumGetBool(row.values[STATE_HAS_PROBLEM]);
-			if (scorer_has_news(scorer, &old, &row))
-				written |= state_update(states, &old, &row);
-		}
-		state_table_close(states);
-		break;
+			written |= scorer_update_locked(scorer, key, change);
+		return written;
 	}
-	scorer_note_failures(scorer, key);
-	if (had_problem)
-		clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
-
-	return written;
 }
 
 /*
@@ -975,11 +1566,10 @@ scorer_remove_all(Scorer *scorer)
 
 		CHECK_FOR_INTERRUPTS();
 		while (state_find(states, key, false, NULL, &old) &&
-			   !state_delete(states, &old))
+			   !remove_state(scorer, &old))
 			;
 		if (!att->attbyval)
 			pfree(DatumGetPointer(key));
-		deleting_xact = GetTopTransactionId();
 	}
 	state_scan_end(states, scan);
 	state_table_close(states);

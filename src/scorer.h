@@ -11,6 +11,7 @@
 #include "leadscore.h"
 
 #include "evaluate.h"
+#include "event.h"
 #include "rulebook.h"
 #include "state.h"
 
@@ -25,7 +26,8 @@
 #define Anum_attachment_temperature_column	8
 #define Anum_attachment_grade_column		9
 #define Anum_attachment_stage_column		10
-#define Natts_attachment					13
+#define Anum_attachment_activity_rules		14
+#define Natts_attachment					14
 
 /* Columns of the lead's row that are written back. */
 typedef enum WriteBack
@@ -62,9 +64,25 @@ typedef struct Scorer
 	int			nfailures;		/* of the last evaluation, to be noted */
 	RuleFailure *failures;
 	bool		several_rows;	/* the source had for the lead just read */
+	const Engagement *nothing_done;	/* an empty summary, once it is needed */
+	int64		complete_for;	/* activity rules for which every key with events
+								 * has a state; 0: none */
+	bool		ignores_pending;	/* there is nothing put off, or it is taken
+								 * care of otherwise */
 	Datum		temperatures[NUM_TEMPERATURES]; /* as text */
 	char	   *write_back[NUM_WRITE_BACKS];	/* column names, or NULL */
 } Scorer;
+
+/* What there is to change about a lead whose state is locked. */
+typedef struct ScorerChange
+{
+	bool		is_new;			/* it had no state; it may have had problems */
+	bool		reread;			/* its row may be another */
+	bool		recompute;		/* what it did is to be made anew from history */
+	Engagement *added;			/* new events, or NULL */
+	List	   *later;			/* LaterEvents of the future */
+	TimestampTz at;				/* as of when */
+} ScorerChange;
 
 extern Scorer *scorer_attachment(const char *model);
 extern bool scorer_load_rules(Scorer *scorer, Snapshot snapshot);
@@ -76,17 +94,30 @@ extern void scorer_flag_problem(Scorer *scorer, Datum key);
 extern bool scorer_is_busy(Scorer *scorer, Datum key);
 extern void scorer_evaluate(Scorer *scorer, Datum key, bool quietly,
 							StateRow *row);
+extern char *tagged_match_value(const Rulebook *rulebook, int match,
+								const char *value);
+extern char **state_match_values(const Rulebook *rulebook, const StateRow *row);
+extern void scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
+						 TimestampTz at, TimestampTz next_due);
+extern void scorer_apply_stored(Scorer *scorer, StateRow *row, Datum key,
+								const StateRow *old);
 extern void scorer_note_failures(Scorer *scorer, Datum key);
 extern bool scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 						   Form_pg_attribute att, FmgrInfo *input, Oid param,
 						   Datum *value);
 extern bool takes_any_value(StateColumn column, Oid type);
-extern void scorer_current_stage(Scorer *scorer, Datum key, StateRow *row);
+extern void scorer_complete_row(Scorer *scorer, Datum key, StateRow *row);
 extern void scorer_store(Scorer *scorer, Datum key, const Datum *old_key,
 						 StateRow *row, bool is_new, CommandId replaced_by);
 extern void scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by);
 extern void scorer_remove_all(Scorer *scorer);
 extern bool scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked);
+extern bool scorer_rescore_as_of(Scorer *scorer, Datum key,
+								 const ScorerChange *change, bool nowait,
+								 bool *locked);
+extern bool scorer_update_locked(Scorer *scorer, Datum key,
+								 const ScorerChange *change);
+extern const Engagement *scorer_nothing_done(Scorer *scorer);
 extern bool scorer_has_news(Scorer *scorer, const StateRow *old,
 							const StateRow *row);
 extern bool scorer_would_change(Scorer *scorer, const StateRow *old,

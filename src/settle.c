@@ -61,6 +61,7 @@ typedef struct Unsettled
 static List *unsettled = NIL;	/* in TopTransactionContext */
 static bool callback_registered = false;
 static bool preparing = false;	/* for a two-phase commit */
+static BeforeSettling before_settling = NULL;
 
 
 /*
@@ -234,6 +235,10 @@ settle_xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
+			preparing = event == XACT_EVENT_PRE_PREPARE;
+			/* a prepared transaction may keep its locks for days */
+			if (before_settling != NULL)
+				before_settling(!preparing);
 			if (unsettled != NIL)
 			{
 				List	   *models = unsettled;
@@ -241,23 +246,47 @@ settle_xact_callback(XactEvent event, void *arg)
 
 				/* what is written now is settled */
 				unsettled = NIL;
-				preparing = event == XACT_EVENT_PRE_PREPARE;
 				/* no subtransaction may begin before this is done */
 				CommandCounterIncrement();
 				list_sort(models, compare_models);
 				foreach(lc, models)
 					settle_safely((Unsettled *) lfirst(lc));
 				unsettled = NIL;
+				/* nothing is waited for behind the lock that is held now */
+				if (before_settling != NULL)
+					before_settling(false);
 			}
+			before_settling = NULL;
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			unsettled = NIL;
+			before_settling = NULL;
 			break;
 		default:
 			break;
 	}
+}
+
+static void
+register_callback(void)
+{
+	if (!callback_registered)
+		RegisterXactCallback(settle_xact_callback, NULL);
+	callback_registered = true;
+}
+
+/*
+ * settle_before
+ *		Have a function called as the transaction commits, before anything is
+ *		settled, and again after it.
+ */
+void
+settle_before(BeforeSettling function)
+{
+	register_callback();
+	before_settling = function;
 }
 
 /*
@@ -270,9 +299,7 @@ find_unsettled(const char *name)
 	Unsettled  *model;
 	ListCell   *lc;
 
-	if (!callback_registered)
-		RegisterXactCallback(settle_xact_callback, NULL);
-	callback_registered = true;
+	register_callback();
 	MemoryContextSwitchTo(TopTransactionContext);
 	foreach(lc, unsettled)
 	{

@@ -25,6 +25,10 @@ typedef struct UnsettledRow
  */
 typedef void (*SettleRowsFunction) (const char *model, List *rows, List *done);
 
+/* May locks be waited for? */
+typedef void (*BeforeSettling) (bool may_wait);
+
+extern void settle_before(BeforeSettling function);
 extern void settle_later(const char *model, const char *lead_key);
 
 /* Scores leads again: keys as Datum pointers, and as text those left over. */

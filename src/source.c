@@ -34,10 +34,13 @@
 
 #include "source.h"
 
-/* The query that reads one lead of a model, kept for the session. */
+/*
+ * A query that reads one lead, or its events, kept for the session.  One of
+ * the same name takes its place.
+ */
 typedef struct SourcePlan
 {
-	char		model[NAMEDATALEN]; /* hash key */
+	char		name[NAMEDATALEN];	/* hash key: of the model, or of an activity */
 	char	   *query;			/* in CacheMemoryContext; NULL: none */
 	Oid			key_type;
 	SPIPlanPtr	plan;
@@ -206,12 +209,26 @@ receiver_nothing(DestReceiver *self)
 {
 }
 
+static void
+set_receiver(RowReceiver *receiver, SourceRowFunction function, void *arg)
+{
+	memset(receiver, 0, sizeof(RowReceiver));
+	receiver->pub.receiveSlot = receive_row;
+	receiver->pub.rStartup = receiver_startup;
+	receiver->pub.rShutdown = receiver_nothing;
+	receiver->pub.rDestroy = receiver_nothing;
+	receiver->pub.mydest = DestNone;
+	receiver->function = function;
+	receiver->arg = arg;
+}
+
 /*
  * relation_read_many
  *		Run a query over a relation, as its owner, with the rows that a
  *		snapshot sees, and hand each row to a function.
  *
- * 'values' of the 'types' are its parameters, NULL where 'nulls' says 'n'.
+ * 'values' of the 'types' are its parameters, NULL where 'nulls' says 'n'; it
+ * may use parallel workers.
  */
 void
 relation_read_many(Oid relid, const char *query, int nargs, Oid *types,
@@ -231,20 +248,14 @@ relation_read_many(Oid relid, const char *query, int nargs, Oid *types,
 		params->params[i].pflags = PARAM_FLAG_CONST;
 		params->params[i].ptype = types[i];
 	}
-	memset(&receiver, 0, sizeof(receiver));
-	receiver.pub.receiveSlot = receive_row;
-	receiver.pub.rStartup = receiver_startup;
-	receiver.pub.rShutdown = receiver_nothing;
-	receiver.pub.rDestroy = receiver_nothing;
-	receiver.pub.mydest = DestNone;
-	receiver.function = function;
-	receiver.arg = arg;
+	set_receiver(&receiver, function, arg);
 
 	impersonate(&impersonation, relation_owner(relid), "pg_catalog, pg_temp");
 	jit_off();
 	PushActiveSnapshot(snapshot);
 	SPI_connect();
-	plan = SPI_prepare(query, nargs, types);
+	/* run to its end in one go, it may use parallel workers */
+	plan = SPI_prepare_cursor(query, nargs, types, CURSOR_OPT_PARALLEL_OK);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	memset(&options, 0, sizeof(options));
@@ -262,7 +273,7 @@ relation_read_many(Oid relid, const char *query, int nargs, Oid *types,
  * Find the plan of a query, or make it.
  */
 static SourcePlan *
-get_plan(const char *model, const char *query, Oid key_type)
+get_plan(const char *name, const char *query, Oid key_type)
 {
 	SourcePlan *entry;
 	bool		found;
@@ -277,7 +288,7 @@ get_plan(const char *model, const char *query, Oid key_type)
 		source_plans = hash_create("leadscore sources", 16, &ctl,
 								   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
-	entry = hash_search(source_plans, model, HASH_ENTER, &found);
+	entry = hash_search(source_plans, name, HASH_ENTER, &found);
 	if (!found)
 	{
 		entry->query = NULL;
@@ -305,6 +316,59 @@ get_plan(const char *model, const char *query, Oid key_type)
 	entry->query = MemoryContextStrdup(CacheMemoryContext, query);
 
 	return entry;
+}
+
+/*
+ * relation_query
+ *		Run a query with one parameter over a relation, with the rows that a
+ *		snapshot sees, and hand each row to a function.
+ *
+ * As the relation's owner if 'as_owner', else as the current user.  The plan is
+ * kept for the session under 'name', as long as the query is the same.
+ */
+void
+relation_query(Oid relid, const char *name, bool as_owner, const char *query,
+			   Oid type, Datum value, Snapshot snapshot,
+			   SourceRowFunction function, void *arg)
+{
+	Impersonation impersonation;
+	SPIExecuteOptions options;
+	SourcePlan *plan;
+	RowReceiver receiver;
+	ParamListInfo params = makeParamList(1);
+	volatile int result = 0;
+
+	params->params[0].value = value;
+	params->params[0].isnull = false;
+	params->params[0].pflags = PARAM_FLAG_CONST;
+	params->params[0].ptype = type;
+	set_receiver(&receiver, function, arg);
+
+	impersonate(&impersonation, as_owner ? relation_owner(relid) : GetUserId(),
+				"pg_catalog, pg_temp");
+	jit_off();
+	PushActiveSnapshot(snapshot);
+	SPI_connect();
+	plan = get_plan(name, query, type);
+	memset(&options, 0, sizeof(options));
+	options.params = params;
+	options.read_only = true;
+	options.dest = &receiver.pub;
+	plan->busy++;
+	PG_TRY();
+	{
+		result = SPI_execute_plan_extended(plan->plan, &options);
+	}
+	PG_FINALLY();
+	{
+		plan->busy--;
+	}
+	PG_END_TRY();
+	if (result < 0)
+		elog(ERROR, "could not read %s", qualified_relation_name(relid));
+	SPI_finish();
+	PopActiveSnapshot();
+	impersonate_end(&impersonation);
 }
 
 /*

@@ -36,6 +36,10 @@ extern void relation_read_many(Oid relid, const char *query, int nargs,
 							   Oid *types, Datum *values, const char *nulls,
 							   Snapshot snapshot, SourceRowFunction function,
 							   void *arg);
+extern void relation_query(Oid relid, const char *name, bool as_owner,
+						   const char *query, Oid type, Datum value,
+						   Snapshot snapshot, SourceRowFunction function,
+						   void *arg);
 extern int	source_read(Rulebook *rulebook, const char *key_column,
 						Oid key_type, Datum key, Snapshot snapshot);
 

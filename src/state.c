@@ -58,19 +58,28 @@ static const struct
 {
 	{"lead_key", InvalidOid},
 	{"fit", FLOAT8OID},
-	{"engagement", FLOAT8OID},
+	{"engagement_points", FLOAT8OID},
+	{"engagement_base", FLOAT8OID},
+	{"score_bound", FLOAT8OID},
 	{"scored_at", TIMESTAMPTZOID},
 	{"rules_version", INT8OID},
 	{"stage_since", TIMESTAMPTZOID},
 	{"next_change_at", TIMESTAMPTZOID},
+	{"row_changes_at", TIMESTAMPTZOID},
+	{"created_at", TIMESTAMPTZOID},
 	{"score", INT4OID},
 	{"stage", InvalidOid},
 	{"disqualified", BOOLOID},
 	{"has_problem", BOOLOID},
 	{"lead_exists", BOOLOID},
+	{"fading", BOOLOID},
+	{"consent", BOOLOID},
 	{"temperature", TEXTOID},
 	{"grade", TEXTOID},
-	{"channel", TEXTOID}
+	{"channel", TEXTOID},
+	{"engagement", InvalidOid},
+	{"kept_rules", INT8ARRAYOID},
+	{"match_values", TEXTARRAYOID}
 };
 
 
@@ -87,9 +96,9 @@ has_our_type(Form_pg_attribute att, StateColumn column)
 {
 	if (column == STATE_LEAD_KEY)
 		return is_key_type(att->atttypid);
-	if (column == STATE_STAGE)
+	if (column == STATE_STAGE || column == STATE_ENGAGEMENT)
 		return att->atttypid == GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-												CStringGetDatum("lead_stage"),
+												CStringGetDatum(column == STATE_STAGE ? "lead_stage" : "engagement"),
 												ObjectIdGetDatum(get_namespace_oid(LEADSCORE_SCHEMA, false)));
 	return att->atttypid == state_columns[column].type;
 }
@@ -630,6 +639,25 @@ state_differs(StateTable *table, const StateRow *a, const StateRow *b,
 		return a->isnull[column] != b->isnull[column];
 	return !datum_image_eq(a->values[column], b->values[column],
 						   att->attbyval, att->attlen);
+}
+
+/*
+ * state_copy_values
+ *		Copy the values of a row to the current memory context, so that they
+ *		outlive the table's being open.
+ */
+void
+state_copy_values(StateTable *table, StateRow *row)
+{
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(table->desc, table->columns[i] - 1);
+
+		if (!row->isnull[i] && !att->attbyval)
+			row->values[i] = att->attlen == -1 ?
+				PointerGetDatum(PG_DETOAST_DATUM_COPY(row->values[i])) :
+				datumCopy(row->values[i], att->attbyval, att->attlen);
+	}
 }
 
 /*

@@ -20,21 +20,30 @@ typedef enum StateColumn
 {
 	STATE_LEAD_KEY,
 	STATE_FIT,
-	STATE_ENGAGEMENT,
+	STATE_ENGAGEMENT_POINTS,
+	STATE_ENGAGEMENT_BASE,
+	STATE_SCORE_BOUND,
 	STATE_SCORED_AT,
 	STATE_RULES_VERSION,
 	STATE_STAGE_SINCE,
 	STATE_NEXT_CHANGE_AT,
+	STATE_ROW_CHANGES_AT,
+	STATE_CREATED_AT,
 	STATE_SCORE,
 	STATE_STAGE,
 	STATE_DISQUALIFIED,
 	STATE_HAS_PROBLEM,
 	STATE_LEAD_EXISTS,
+	STATE_FADING,
+	STATE_CONSENT,
 	STATE_TEMPERATURE,
 	STATE_GRADE,
-	STATE_CHANNEL
+	STATE_CHANNEL,
+	STATE_ENGAGEMENT,
+	STATE_KEPT_RULES,
+	STATE_MATCH_VALUES
 } StateColumn;
-#define NUM_STATE_COLUMNS	15
+#define NUM_STATE_COLUMNS	24
 
 /* One row: what is stored, or is to be. */
 typedef struct StateRow
@@ -47,6 +56,13 @@ typedef struct StateRow
 	bool		is_own;			/* written by this transaction */
 	CommandId	command;		/* and if so, by which command */
 } StateRow;
+
+static inline void
+set_value(StateRow *row, StateColumn column, Datum value)
+{
+	row->values[column] = value;
+	row->isnull[column] = false;
+}
 
 /* A state table, as a statement knows it. */
 typedef struct StateTable
@@ -94,6 +110,7 @@ extern bool state_insert(StateTable *table, const StateRow *row, bool guarded);
 extern bool state_update(StateTable *table, const StateRow *old,
 						 const StateRow *row);
 extern bool state_delete(StateTable *table, const StateRow *old);
+extern void state_copy_values(StateTable *table, StateRow *row);
 extern bool state_differs(StateTable *table, const StateRow *a,
 						  const StateRow *b, StateColumn column);
 extern void state_fill_slot(StateTable *table, const StateRow *row,

@@ -1,0 +1,691 @@
+/*-------------------------------------------------------------------------
+ *
+ * event.c
+ *	  Row of an activity source x rulebook -> what it counts for.
+ *
+ * An event is judged by its row alone: whose it is, when it happened, and
+ * which rules it matches.  A condition that ends in an error does not match;
+ * an event whose lead or time cannot be told does not count.
+ *
+ * A lead's history is all of its events, read through the tables' own indexes
+ * as their owner.  Rows with one event key are one event, of which the earliest
+ * counts, and of those the one that matches the lowest rules.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include <ctype.h>
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "event.h"
+#include "source.h"
+#include "state.h"
+
+
+/* --------------------------------------------------------------------
+ * One event
+ * --------------------------------------------------------------------
+ */
+
+/* Reading an event where errors are caught. */
+typedef struct EventReading
+{
+	ActivitySource *activity;
+	Event	   *event;
+	const Bitmapset *failed;	/* rules to be left out */
+} EventReading;
+
+static int
+compare_terms(const void *a, const void *b)
+{
+	return *(const int32 *) a - *(const int32 *) b;
+}
+
+/*
+ * The rules that match the row in the slot.
+ */
+static void
+match_rules(Rulebook *rulebook, ActivitySource *activity, Event *event,
+			const Bitmapset *failed)
+{
+	const PostingCell *cells = dispatch_cells(activity->dispatch);
+	int			nheads;
+
+	nheads = dispatch_lookup(activity->dispatch, activity->slot,
+							 activity->econtext, activity->heads);
+	rulebook->evaluation++;
+	for (int i = 0; i < nheads; i++)
+	{
+		for (Posting posting = activity->heads[i]; posting != NO_POSTING;
+			 posting = cells[posting].next)
+		{
+			int32		number = cells[posting].rule;
+			const Rule *rule = &rulebook->rules[number];
+
+			if (rule->skipped)
+				continue;
+			if (rule->residual != NULL)
+			{
+				bool		isnull;
+				Datum		matches;
+
+				/* it may hang in several places */
+				if (rulebook->met[number] == rulebook->evaluation ||
+					bms_is_member(number, failed))
+					continue;
+				rulebook->met[number] = rulebook->evaluation;
+				rulebook->at_rule = number;
+				matches = ExecEvalExpr(rule->residual, activity->econtext, &isnull);
+				rulebook->at_rule = -1;
+				if (isnull || !DatumGetBool(matches))
+					continue;
+			}
+			if (event->terms == NULL)
+				event->terms = palloc(sizeof(int32) * rulebook->nterms);
+			event->terms[event->nterms++] = rule->term;
+		}
+	}
+	qsort(event->terms, event->nterms, sizeof(int32), compare_terms);
+}
+
+static void
+read_event(Rulebook *rulebook, EventReading *reading)
+{
+	ActivitySource *activity = reading->activity;
+	Event	   *event = reading->event;
+	Datum		value;
+	bool		isnull;
+
+	memset(event, 0, sizeof(Event));
+	if (activity->filter != NULL)
+	{
+		value = ExecEvalExpr(activity->filter, activity->econtext, &isnull);
+		if (isnull || !DatumGetBool(value))
+			return;
+	}
+
+	/* most events match no rule: those go first */
+	match_rules(rulebook, activity, event, reading->failed);
+	if (event->nterms == 0)
+		return;
+
+	value = ExecEvalExpr(activity->lead_key, activity->econtext, &isnull);
+	if (isnull)
+		return;
+	if (activity->match < 0)
+		event->lead_key = value;
+	else if ((event->match = normalize_match_value(TextDatumGetCString(value))) == NULL)
+		return;
+	value = ExecEvalExpr(activity->occurred_at, activity->econtext, &isnull);
+	if (isnull || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
+		return;
+	event->at = DatumGetTimestampTz(value);
+	if (activity->event_key != NULL)
+	{
+		value = ExecEvalExpr(activity->event_key, activity->econtext, &isnull);
+		if (!isnull)
+			event->key = TextDatumGetCString(value);
+	}
+	event->counts = true;
+}
+
+static void
+read_event_pinned(Rulebook *rulebook, void *arg)
+{
+	EventReading *reading = (EventReading *) arg;
+	PinnedSettings settings;
+	bool		was_busy = rulebook->busy;
+
+	if (!reading->activity->uses_settings && !reading->activity->calls_user_code)
+	{
+		read_event(rulebook, reading);
+		return;
+	}
+	/* a function that scores by this rulebook would change the row */
+	rulebook->busy = true;
+	settings_pin(reading->activity->time_zone, &settings);
+	PG_TRY();
+	{
+		read_event(rulebook, reading);
+	}
+	PG_FINALLY();
+	{
+		settings_unpin(&settings);
+		rulebook->busy = was_busy;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * event_read
+ *		What the row in the activity source's slot says.
+ *
+ * Returns how many conditions ended in an error, and in 'failures' which; rule
+ * -1 is an expression of the activity source, whose event does not count then.
+ * What evaluate_leniently says of errors and of memory holds here as well.
+ */
+int
+event_read(Rulebook *rulebook, ActivitySource *activity, Event *event,
+		   RuleFailure **failures)
+{
+	EventReading reading = {activity, event, NULL};
+	Bitmapset  *failed = NULL;
+	RuleFailure failure;
+	int			nfailures = 0;
+
+	*failures = NULL;
+	if (!activity->usable)
+	{
+		memset(event, 0, sizeof(Event));
+		return 0;
+	}
+	while (!run_guarded(rulebook, read_event_pinned, &reading,
+						activity->runs_queries, &failure))
+	{
+		*failures = *failures == NULL ? palloc(sizeof(RuleFailure)) :
+			repalloc(*failures, sizeof(RuleFailure) * (nfailures + 1));
+		(*failures)[nfailures++] = failure;
+		if (failure.rule < 0)
+		{
+			memset(event, 0, sizeof(Event));
+			break;
+		}
+		reading.failed = failed = bms_add_member(failed, failure.rule);
+	}
+	bms_free(failed);
+	return nfailures;
+}
+
+/*
+ * event_add
+ *		Add an event that counts to a summary.
+ */
+void
+event_add(const Rulebook *rulebook, const Event *event, Engagement *summary)
+{
+	for (int i = 0; i < event->nterms; i++)
+	{
+		const ActivityTerm *term = &rulebook->terms[event->terms[i]];
+
+		engagement_add(summary, rulebook->rules[term->rule].id,
+					   term->half_life, term->keep, event->at);
+	}
+}
+
+static bool
+same_string(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/*
+ * same_event
+ *		Do two versions of a row count for the same?
+ */
+bool
+same_event(const ActivitySource *activity, const Event *a, const Event *b)
+{
+	int16		length;
+	bool		by_value;
+
+	if (!a->counts || !b->counts)
+		return a->counts == b->counts;
+	if (a->at != b->at || a->nterms != b->nterms ||
+		memcmp(a->terms, b->terms, sizeof(int32) * a->nterms) != 0 ||
+		!same_string(a->key, b->key) || !same_string(a->match, b->match))
+		return false;
+	if (a->match != NULL)
+		return true;
+	get_typlenbyval(activity->lead_key_type, &length, &by_value);
+	return datum_image_eq(a->lead_key, b->lead_key, by_value, length);
+}
+
+static bool
+integer_value(Datum value, Oid type, int64 *result)
+{
+	switch (type)
+	{
+		case INT2OID:
+			*result = DatumGetInt16(value);
+			return true;
+		case INT4OID:
+			*result = DatumGetInt32(value);
+			return true;
+		case INT8OID:
+			*result = DatumGetInt64(value);
+			return true;
+		default:
+			return false;
+	}
+}
+
+static Datum
+convert_by_text(Datum value, Oid from, Oid to)
+{
+	Oid			output;
+	bool		is_varlena;
+	Oid			input;
+	Oid			param;
+
+	getTypeOutputInfo(from, &output, &is_varlena);
+	getTypeInputInfo(to, &input, &param);
+	return OidInputFunctionCall(input, OidOutputFunctionCall(output, value), param, -1);
+}
+
+/* A conversion where errors are caught. */
+typedef struct KeyConversion
+{
+	Datum		value;
+	Oid			from;
+	Oid			to;
+	Datum		back;
+} KeyConversion;
+
+static Datum
+equal_key(Oid type, Datum a, Datum b)
+{
+	int16		length;
+	bool		by_value;
+
+	/* 1.0 is 1 */
+	if (type == NUMERICOID)
+		return DirectFunctionCall2(numeric_eq, a, b);
+	get_typlenbyval(type, &length, &by_value);
+	return BoolGetDatum(datum_image_eq(a, b, by_value, length));
+}
+
+/*
+ * Could a text be the key of a lead at all?  The input functions of these types
+ * would complain otherwise, and a subtransaction for each event is too much.
+ */
+static bool
+looks_like_key(const char *text, Oid type)
+{
+	const char *c = text;
+
+	if (type == UUIDOID)
+	{
+		int			digits = 0;
+
+		for (; *c != '\0'; c++)
+		{
+			if (isxdigit((unsigned char) *c))
+				digits++;
+			else if (*c != '-')
+				return false;
+		}
+		return digits == 32 && strlen(text) == 36 && text[8] == '-' &&
+			text[13] == '-' && text[18] == '-' && text[23] == '-';
+	}
+	if (type != INT2OID && type != INT4OID && type != INT8OID && type != NUMERICOID)
+		return true;
+	if (*c == '-')
+		c++;
+	if (!isdigit((unsigned char) *c) || strlen(c) > (type == NUMERICOID ? 100 : 18))
+		return false;
+	for (; *c != '\0'; c++)
+	{
+		if (!isdigit((unsigned char) *c))
+			return false;
+	}
+	if (type == INT4OID || type == INT2OID)
+	{
+		int64		value = strtoll(text, NULL, 10);
+
+		return type == INT4OID ? value >= PG_INT32_MIN && value <= PG_INT32_MAX :
+			value >= PG_INT16_MIN && value <= PG_INT16_MAX;
+	}
+	return true;
+}
+
+/*
+ * convert_key
+ *		The key of a lead that a value of another type stands for.
+ *
+ * False if there is none: the value is out of range, or not written the way
+ * that the key is ("042" for 42), which an index could not find.
+ */
+bool
+convert_key(Datum value, Oid from, Oid to, Datum *result)
+{
+	int64		integer;
+	Datum		back;
+	Oid			output;
+	bool		is_varlena;
+
+	*result = value;
+	if (from == to || (from == VARCHAROID && to == TEXTOID) ||
+		(from == TEXTOID && to == VARCHAROID))
+		return true;
+	if (integer_value(value, from, &integer))
+	{
+		switch (to)
+		{
+			case INT2OID:
+				*result = Int16GetDatum((int16) integer);
+				return integer >= PG_INT16_MIN && integer <= PG_INT16_MAX;
+			case INT4OID:
+				*result = Int32GetDatum((int32) integer);
+				return integer >= PG_INT32_MIN && integer <= PG_INT32_MAX;
+			case INT8OID:
+				*result = Int64GetDatum(integer);
+				return true;
+			case NUMERICOID:
+				*result = NumericGetDatum(int64_to_numeric(integer));
+				return true;
+			default:
+				break;
+		}
+	}
+	getTypeOutputInfo(from, &output, &is_varlena);
+	if (!looks_like_key(OidOutputFunctionCall(output, value), to))
+		return false;
+	*result = convert_by_text(value, from, to);
+	if (!looks_like_key(OidOutputFunctionCall(output, value), from))
+		return false;
+	back = convert_by_text(*result, to, from);
+	return DatumGetBool(equal_key(from, back, value));
+}
+
+
+/* --------------------------------------------------------------------
+ * History
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * activity_column_list
+ *		The columns that an activity source reads, each with a comma before it.
+ */
+char *
+activity_column_list(const ActivitySource *activity)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < activity->ncolumns; i++)
+		appendStringInfo(&list, ", %s",
+						 quote_identifier(NameStr(TupleDescAttr(activity->tupdesc,
+																activity->columns[i] - 1)->attname)));
+	return list.data;
+}
+
+/*
+ * activity_fill_slot
+ *		Put the columns of activity_column_list, which begin at column 'first'
+ *		(from 0) of a row, into the activity source's slot.
+ */
+void
+activity_fill_slot(ActivitySource *activity, TupleTableSlot *row, int first)
+{
+	slot_getallattrs(row);
+	for (int i = 0; i < activity->ncolumns; i++)
+	{
+		int			to = activity->columns[i] - 1;
+
+		activity->slot->tts_values[to] = row->tts_values[first + i];
+		activity->slot->tts_isnull[to] = row->tts_isnull[first + i];
+	}
+}
+
+/* What the reading of a history keeps. */
+typedef struct HistoryReading
+{
+	Rulebook   *rulebook;
+	ActivitySource *activity;
+	MemoryContext context;		/* of the result */
+	MemoryContext row_context;
+	Oid			key_type;
+	Datum		key;
+	TimestampTz upto;
+	HTAB	   *delivered;		/* events with a key */
+	History    *history;
+} HistoryReading;
+
+/* An event with a key; of several the first counts. */
+typedef struct DeliveredEvent
+{
+	char	   *key;			/* hash key */
+	Event		event;
+} DeliveredEvent;
+
+static uint32
+hash_string_pointer(const void *key, Size size)
+{
+	const char *string = *(const char *const *) key;
+
+	return string_hash(string, strlen(string) + 1);
+}
+
+static int
+match_string_pointers(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static HTAB *
+create_delivered(MemoryContext context)
+{
+	HASHCTL		ctl;
+
+	ctl.keysize = sizeof(char *);
+	ctl.entrysize = sizeof(DeliveredEvent);
+	ctl.hcxt = context;
+	ctl.hash = hash_string_pointer;
+	ctl.match = match_string_pointers;
+	return hash_create("leadscore delivered events", 64, &ctl,
+					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+}
+
+/*
+ * Which of two deliveries of an event counts?
+ */
+static int
+compare_deliveries(const Event *a, const Event *b)
+{
+	if (a->at != b->at)
+		return a->at < b->at ? -1 : 1;
+	for (int i = 0; i < a->nterms && i < b->nterms; i++)
+	{
+		if (a->terms[i] != b->terms[i])
+			return a->terms[i] - b->terms[i];
+	}
+	return b->nterms - a->nterms;
+}
+
+static void
+count_event(HistoryReading *reading, const Event *event)
+{
+	History    *history = reading->history;
+	MemoryContext caller;
+	LaterEvent *later;
+
+	if (event->at <= reading->upto)
+	{
+		event_add(reading->rulebook, event, history->summary);
+		return;
+	}
+	caller = MemoryContextSwitchTo(reading->context);
+	later = palloc(sizeof(LaterEvent));
+	later->at = event->at;
+	later->added = engagement_create(reading->rulebook->activity_rules);
+	event_add(reading->rulebook, event, later->added);
+	history->later = lappend(history->later, later);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Keep an event that may be delivered again.
+ */
+static void
+deliver_event(HistoryReading *reading, const Event *event)
+{
+	MemoryContext caller = MemoryContextSwitchTo(reading->context);
+	DeliveredEvent *entry;
+	bool		found;
+
+	entry = hash_search(reading->delivered, &event->key, HASH_ENTER, &found);
+	if (!found)
+		entry->key = pstrdup(event->key);
+	if (!found || compare_deliveries(event, &entry->event) < 0)
+	{
+		entry->event = *event;
+		entry->event.terms = palloc(sizeof(int32) * event->nterms);
+		memcpy(entry->event.terms, event->terms, sizeof(int32) * event->nterms);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+read_history_row(TupleTableSlot *row, void *arg)
+{
+	HistoryReading *reading = (HistoryReading *) arg;
+	MemoryContext caller;
+	Event		event;
+	RuleFailure *failures;
+
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(reading->row_context);
+	caller = MemoryContextSwitchTo(reading->row_context);
+	activity_fill_slot(reading->activity, row, 0);
+	(void) event_read(reading->rulebook, reading->activity, &event, &failures);
+	if (event.counts)
+	{
+		if (event.key != NULL)
+			deliver_event(reading, &event);
+		else
+			count_event(reading, &event);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Read the events of a lead from one of the tables.
+ */
+static void
+read_activity(HistoryReading *reading, const char *match, Snapshot snapshot,
+			  bool as_owner)
+{
+	ActivitySource *activity = reading->activity;
+	char	   *columns = activity_column_list(activity);
+	char	   *query;
+	Oid			type;
+	Datum		value;
+	HASH_SEQ_STATUS all;
+	DeliveredEvent *entry;
+
+	if (activity->match >= 0)
+	{
+		if (match == NULL)
+			return;
+		type = TEXTOID;
+		value = CStringGetTextDatum(match);
+		query = psprintf("SELECT %s FROM %s WHERE lower(%s) = $1%s",
+						 activity->ncolumns > 0 ? columns + 2 : "1",
+						 qualified_relation_name(activity->relation),
+						 activity->lead_key_sql, activity->filter_sql);
+	}
+	else
+	{
+		type = activity->lead_key_type;
+		if (!convert_key(reading->key, reading->key_type, type, &value))
+			return;
+		query = psprintf("SELECT %s FROM %s WHERE %s = $1%s",
+						 activity->ncolumns > 0 ? columns + 2 : "1",
+						 qualified_relation_name(activity->relation),
+						 activity->lead_key_sql, activity->filter_sql);
+	}
+
+	reading->delivered = activity->event_key != NULL ?
+		create_delivered(reading->context) : NULL;
+	relation_query(activity->relation,
+				   psprintf("%s %s", reading->rulebook->model, activity->name),
+				   as_owner, query, type, value, snapshot, read_history_row, reading);
+	if (reading->delivered != NULL)
+	{
+		hash_seq_init(&all, reading->delivered);
+		while ((entry = hash_seq_search(&all)) != NULL)
+			count_event(reading, &entry->event);
+		hash_destroy(reading->delivered);
+	}
+}
+
+/*
+ * history_read
+ *		Sum up all events of a lead, as a snapshot sees them.
+ *
+ * 'matches' are the lead's values of the model's match_columns, NULL for one
+ * that it has not.  Events after 'upto' are listed apart.  With 'as_owner' the
+ * tables are read with the rights of their owners, else with the caller's.  The
+ * result is in the current memory context.  The rulebook's slots of activity
+ * sources are overwritten.
+ */
+void
+history_read(Rulebook *rulebook, Oid key_type, Datum key, char *const *matches,
+			 TimestampTz upto, Snapshot snapshot, bool as_owner,
+			 History *history)
+{
+	HistoryReading reading = {0};
+
+	history->summary = engagement_create(rulebook->activity_rules);
+	history->later = NIL;
+	reading.rulebook = rulebook;
+	reading.context = CurrentMemoryContext;
+	reading.row_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore event",
+												ALLOCSET_SMALL_SIZES);
+	reading.key_type = key_type;
+	reading.key = key;
+	reading.upto = upto;
+	reading.history = history;
+	for (int i = 0; i < rulebook->nactivities; i++)
+	{
+		ActivitySource *activity = &rulebook->activities[i];
+
+		if (!activity->usable || activity->nrules == 0)
+			continue;
+		reading.activity = activity;
+		read_activity(&reading, activity->match >= 0 ? matches[activity->match] : NULL,
+					  snapshot, as_owner);
+	}
+	MemoryContextDelete(reading.row_context);
+}
+
+static void
+count_row(TupleTableSlot *row, void *arg)
+{
+	(*(int *) arg)++;
+}
+
+/*
+ * event_is_delivered_again
+ *		Has a table several rows with one event key?
+ */
+bool
+event_is_delivered_again(Rulebook *rulebook, ActivitySource *activity,
+						 const char *event_key, Snapshot snapshot)
+{
+	int			nrows = 0;
+
+	relation_query(activity->relation,
+				   psprintf("%s key %s", rulebook->model, activity->name), true,
+				   psprintf("SELECT 1 FROM %s WHERE %s = $1 LIMIT 2",
+							qualified_relation_name(activity->relation),
+							activity->event_key_sql),
+				   TEXTOID, CStringGetTextDatum(event_key), snapshot,
+				   count_row, &nrows);
+	return nrows > 1;
+}
