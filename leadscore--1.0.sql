@@ -1454,7 +1454,7 @@ AS 'MODULE_PATHNAME', 'leadscore_score'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.score(text, record) IS
-'Score of a lead: fit plus engagement, within the range of the model, rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'Score of a lead: fit plus engagement, with what it did as of the start of the statement, within the range of the model, rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
 
 CREATE FUNCTION leadscore._score_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_score_columns'
@@ -1486,6 +1486,25 @@ AS 'MODULE_PATHNAME', 'leadscore_fit'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
 COMMENT ON FUNCTION leadscore._fit_row(text, record) IS
 'Internal: fit of a lead given as a row, which the planner leaves alone.';
+
+CREATE FUNCTION leadscore.engagement(model text, lead record) RETURNS double precision
+AS 'MODULE_PATHNAME', 'leadscore_engagement'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
+SUPPORT leadscore.scoring_support;
+COMMENT ON FUNCTION leadscore.engagement(text, record) IS
+'Total of the engagement axis: what the lead does, as of the start of the statement.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+
+CREATE FUNCTION leadscore._engagement_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS double precision
+AS 'MODULE_PATHNAME', 'leadscore_engagement_columns'
+LANGUAGE C STABLE PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._engagement_columns(text, oid, int2[], tid, oid, int2[], "any") IS
+'Internal: engagement of a lead given by the columns that the rules read; the planner calls it.';
+
+CREATE FUNCTION leadscore._engagement_row(model text, lead record) RETURNS double precision
+AS 'MODULE_PATHNAME', 'leadscore_engagement'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20;
+COMMENT ON FUNCTION leadscore._engagement_row(text, record) IS
+'Internal: engagement of a lead given as a row, which the planner leaves alone.';
 
 CREATE FUNCTION leadscore.temperature(model text, lead record) RETURNS leadscore.temperature
 AS 'MODULE_PATHNAME', 'leadscore_temperature'
@@ -1570,7 +1589,114 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'leadscore_explain'
 LANGUAGE C STABLE PARALLEL SAFE COST 100 ROWS 10;
 COMMENT ON FUNCTION leadscore.explain(text, record) IS
-'Why a lead has its score: one row per rule that spoke, then rows without rule_id whose note says what changed the sum: cap, floor, clamp or rounding.  The column counted sums to the score.  No rows for a NULL lead.  Errors: as score().';
+'Why a lead has its score: one row per rule that spoke, with the events of an activity rule (occurrences) and what their points have faded to (decayed), then rows without rule_id whose note says what changed the sum: cap, floor, clamp or rounding.  The column counted sums to the score.  No rows for a NULL lead.  Errors: as score().';
+
+--
+-- By key, as of any time: today's rules and today's row, with the activities
+-- that are known today and had happened by then
+--
+
+CREATE FUNCTION leadscore.score(model text, lead_key anyelement, at timestamptz) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_score_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.score(text, anyelement, timestamptz) IS
+'Score of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.score(model text, lead_key text, at timestamptz) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_score_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS
+'Score of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.fit(model text, lead_key anyelement, at timestamptz) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_fit_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.fit(text, anyelement, timestamptz) IS
+'Total of the fit axis of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.fit(model text, lead_key text, at timestamptz) RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_fit_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.fit(text, text, timestamptz) IS
+'Total of the fit axis of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.engagement(model text, lead_key anyelement, at timestamptz) RETURNS double precision
+AS 'MODULE_PATHNAME', 'leadscore_engagement_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.engagement(text, anyelement, timestamptz) IS
+'Total of the engagement axis of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.engagement(model text, lead_key text, at timestamptz) RETURNS double precision
+AS 'MODULE_PATHNAME', 'leadscore_engagement_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.engagement(text, text, timestamptz) IS
+'Total of the engagement axis of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.temperature(model text, lead_key anyelement, at timestamptz) RETURNS leadscore.temperature
+AS 'MODULE_PATHNAME', 'leadscore_temperature_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.temperature(text, anyelement, timestamptz) IS
+'Temperature of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.temperature(model text, lead_key text, at timestamptz) RETURNS leadscore.temperature
+AS 'MODULE_PATHNAME', 'leadscore_temperature_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.temperature(text, text, timestamptz) IS
+'Temperature of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.grade(model text, lead_key anyelement, at timestamptz) RETURNS text
+AS 'MODULE_PATHNAME', 'leadscore_grade_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.grade(text, anyelement, timestamptz) IS
+'Grade of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.grade(model text, lead_key text, at timestamptz) RETURNS text
+AS 'MODULE_PATHNAME', 'leadscore_grade_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.grade(text, text, timestamptz) IS
+'Grade of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.disqualified(model text, lead_key anyelement, at timestamptz) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_disqualified_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.disqualified(text, anyelement, timestamptz) IS
+'Does a disqualifying rule match of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.disqualified(model text, lead_key text, at timestamptz) RETURNS boolean
+AS 'MODULE_PATHNAME', 'leadscore_disqualified_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.disqualified(text, text, timestamptz) IS
+'Does a disqualifying rule match of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.evaluate(model text, lead_key anyelement, at timestamptz) RETURNS leadscore.evaluation
+AS 'MODULE_PATHNAME', 'leadscore_evaluate_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.evaluate(text, anyelement, timestamptz) IS
+'All results of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.evaluate(model text, lead_key text, at timestamptz) RETURNS leadscore.evaluation
+AS 'MODULE_PATHNAME', 'leadscore_evaluate_at'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.evaluate(text, text, timestamptz) IS
+'All results of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+
+CREATE FUNCTION leadscore.explain(model text, lead_key anyelement, at timestamptz,
+	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
+	OUT points numeric, OUT occurrences bigint, OUT decayed numeric, OUT counted numeric, OUT note text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'leadscore_explain_at'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION leadscore.explain(text, anyelement, timestamptz) IS
+'Why the lead with this key has its score as of a time: as explain(model, lead), for what score(model, lead_key, at) says.  No rows for NULL, and if there is no such lead.  Errors: as score(model, lead_key, at).';
+
+CREATE FUNCTION leadscore.explain(model text, lead_key text, at timestamptz,
+	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
+	OUT points numeric, OUT occurrences bigint, OUT decayed numeric, OUT counted numeric, OUT note text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'leadscore_explain_at'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION leadscore.explain(text, text, timestamptz) IS
+'Why the lead with this key as text has its score as of a time: as explain(model, lead), for what score(model, lead_key, at) says.  No rows for NULL, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore._clock_problems(model text)
 RETURNS TABLE (rule bigint, message text, hint text)
@@ -1973,11 +2099,32 @@ CREATE TYPE leadscore._live_evaluation AS (
 );
 COMMENT ON TYPE leadscore._live_evaluation IS 'Internal: what leadscore._live() returns.';
 
-CREATE FUNCTION leadscore._live(model text, lead_key anyelement) RETURNS leadscore._live_evaluation
+CREATE FUNCTION leadscore._live(model text, lead_key anyelement, fit double precision, engagement_base double precision,
+	engagement leadscore.engagement, kept_rules bigint[], match_values text[], created_at timestamptz,
+	row_changes_at timestamptz, rules_version bigint) RETURNS leadscore._live_evaluation
 AS 'MODULE_PATHNAME', 'leadscore_live'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
-COMMENT ON FUNCTION leadscore._live(text, anyelement) IS
-'Internal: evaluation of an attached model''s lead as of the start of the statement, for those who may read the state table.  The scored views call it for leads whose stored values are past their time.';
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+COMMENT ON FUNCTION leadscore._live(text, anyelement, double precision, double precision, leadscore.engagement, bigint[], text[], timestamptz, timestamptz, bigint) IS
+'Internal: evaluation of an attached model''s lead as of the start of the statement, by what its state says, for those who may read the state table; NULL: what is stored holds.  The scored views call it for leads whose score time alone changes.';
+
+CREATE FUNCTION leadscore._has_overdue(model text) RETURNS boolean
+LANGUAGE sql STABLE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT EXISTS (SELECT FROM leadscore.pending_activity p
+				   WHERE p.model = _has_overdue.model AND p.due_at <= statement_timestamp())
+$$;
+COMMENT ON FUNCTION leadscore._has_overdue(text) IS
+'Internal: are there activities that count by now and are in no state yet?';
+
+CREATE FUNCTION leadscore.hot_list(model text, "limit" integer DEFAULT 100,
+	OUT lead_key text, OUT score integer, OUT temperature text, OUT grade text, OUT fit integer,
+	OUT engagement double precision, OUT stage text, OUT stage_rank integer, OUT channel text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'leadscore_hot_list'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 100;
+COMMENT ON FUNCTION leadscore.hot_list(text, integer) IS
+'The leads of an attached model with the highest scores as of now, best first, without those that are disqualified, have left the funnel, have bought or do not consent.  Of leads with equal scores any may be left out.  Reads few more leads than it shows, as long as advance() is called now and then.  Errors: 42704 unknown model, 55000 not attached, 42501 no SELECT privilege on the state table, 22023 limit.';
 
 --
 -- Attaching
@@ -2273,21 +2420,27 @@ BEGIN
 	EXECUTE format($view$
 		CREATE VIEW %s WITH (security_invoker = true) AS
 		SELECT s.lead_key,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).score, s.score) ELSE s.score END AS score,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).temperature, s.temperature) ELSE s.temperature END AS temperature,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).grade, s.grade) ELSE s.grade END AS grade,
-			   floor(CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).fit, s.fit) ELSE s.fit END + 1e-9)::integer AS fit,
-			   trunc((CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).engagement, s.engagement_points) ELSE s.engagement_points END)::numeric, 2)::numeric(10,2) AS engagement,
+			   coalesce((n.live).score, s.score) AS score,
+			   coalesce((n.live).temperature, s.temperature) AS temperature,
+			   coalesce((n.live).grade, s.grade) AS grade,
+			   floor(coalesce((n.live).fit, s.fit) + 1e-9)::integer AS fit,
+			   trunc(coalesce((n.live).engagement, s.engagement_points)::numeric, 2)::numeric(10,2) AS engagement,
 			   s.stage::text COLLATE "C" AS stage,
 			   s.stage::integer AS stage_rank,
 			   s.stage_since,
-			   CASE WHEN s.next_change_at <= statement_timestamp() THEN coalesce((leadscore._live(%2$L::text, s.lead_key)).disqualified, s.disqualified) ELSE s.disqualified END AS disqualified,
+			   coalesce((n.live).disqualified, s.disqualified) AS disqualified,
 			   s.channel,
 			   s.scored_at,
 			   s.next_change_at,
 			   s.rules_version,
 			   s.has_problem
-		FROM leadscore.%3$I s
+		FROM leadscore.%3$I s,
+			 -- worked out once for a row, whichever columns are read
+			 LATERAL (SELECT CASE WHEN s.fading OR s.next_change_at <= statement_timestamp() OR (SELECT leadscore._has_overdue(%2$L::text))
+								  THEN leadscore._live(%2$L::text, s.lead_key, s.fit, s.engagement_base, s.engagement, s.kept_rules,
+													   s.match_values, s.created_at, s.row_changes_at, s.rules_version)
+							 END AS live
+					  OFFSET 0) n
 		WHERE s.lead_exists
 		$view$, view, model, model || '_state');
 	EXECUTE format('ALTER VIEW %s OWNER TO %I', view, owner);
@@ -2763,6 +2916,73 @@ END
 $$;
 COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean) IS
 'Brings the states of all leads of an attached model up to date, in batches of batch_size leads with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back.  Not inside a transaction block.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size, 2D000 in a transaction block.';
+
+--
+-- What time changes
+--
+
+CREATE FUNCTION leadscore._advance_batch(model text, size integer, at timestamptz) RETURNS bigint
+AS 'MODULE_PATHNAME', 'leadscore_advance_batch'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._advance_batch(text, integer, timestamptz) IS
+'Internal: brings the states of the next leads up to date whose time has come, but for those that somebody else holds; how many.';
+
+CREATE FUNCTION leadscore._advance_step(model text, size integer, at timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = _advance_step.model) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" is not attached', _advance_step.model),
+			HINT = format('Call leadscore.attach(%L) first.', _advance_step.model);
+	END IF;
+	RETURN leadscore._advance_batch(_advance_step.model, size, at);
+END
+$$;
+COMMENT ON FUNCTION leadscore._advance_step(text, integer, timestamptz) IS
+'Internal: what leadscore.advance_step() does.';
+
+CREATE FUNCTION leadscore.advance_step(model text, size integer, at timestamptz) RETURNS bigint
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.advance_step(text, integer, timestamptz) IS
+'One transaction''s worth of leadscore.advance() for a model; returns how many leads it brought up to date.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached.';
+
+CREATE PROCEDURE leadscore.advance("limit" integer DEFAULT NULL, at timestamptz DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	models	text[];
+	model	text;
+	done	bigint;
+	rest	bigint := "limit";
+	step	integer;
+BEGIN
+	IF "limit" OPERATOR(pg_catalog.<) 0 THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'limit must not be negative';
+	END IF;
+	-- what is somebody else's is his to advance
+	models := ARRAY(SELECT a.model FROM leadscore.attachment a
+					JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.target
+					WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE') ORDER BY a.model);
+	FOREACH model IN ARRAY models LOOP
+		LOOP
+			step := LEAST(coalesce(rest, 1000), 1000);
+			EXIT WHEN step OPERATOR(pg_catalog.=) 0;
+			done := leadscore.advance_step(model, step, coalesce(at, pg_catalog.clock_timestamp()));
+			COMMIT;
+			rest := rest OPERATOR(pg_catalog.-) done;
+			EXIT WHEN done OPERATOR(pg_catalog.<) step;
+		END LOOP;
+	END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE leadscore.advance(integer, timestamptz) IS
+'Brings the states of those leads up to date that time alone has changed by now, or by at: whose temperature or grade is another, and whose activities were dated ahead.  Touches no others, at most limit of them (NULL: all), in the order in which their time came, with a commit after each thousand.  Leads that somebody else holds are left for the next time, so that several sessions may call it.  Goes over the attached models whose leads'' table belongs to the caller.  Views are right without it.  Not inside a transaction block.  Errors: 22023 limit, 2D000 in a transaction block.';
 
 CREATE VIEW leadscore.rescore_progress AS
 SELECT r.model, r.version, r.finished, r.started_at, r.updated_at, r.seen, r.total, r.written,
@@ -3268,7 +3488,7 @@ BEGIN
 		  AND p.proname IN ('_install_triggers', '_create_state_table', '_finish_state_table', '_create_scored_view',
 							'_require_attachable', '_backfill', '_rescore_batch', '_rescore_lead', '_rescore_all',
 							'_wait_for_writers', '_attach', '_detach', '_watch', '_unwatch', '_run_as_owner_of',
-							'_write_back_batch', '_rescore_step', '_index_match_values', '_recompute_all', '_follow_key_type', '_follow_row_security', '_repair')
+							'_write_back_batch', '_rescore_step', '_index_match_values', '_recompute_all', '_advance_batch', '_advance_step', '_follow_key_type', '_follow_row_security', '_repair')
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
 	END LOOP;

@@ -29,6 +29,7 @@
 #include "capture.h"
 #include "collect.h"
 #include "problem.h"
+#include "recall.h"
 #include "source.h"
 
 /* What a trigger knows of its table. */

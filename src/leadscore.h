@@ -9,23 +9,33 @@
  *	clock.c		 planned expressions        -> what time alone can change
  *	conjunct.c	 planned expressions        -> comparisons to look up
  *	dispatch.c	 comparisons                -> constant-time matching
+ *	decay.c		 time that has passed       -> what is left
+ *	engagement.c what a lead did            -> its summary, a type
+ *	activity.c	 summary                    -> weight of a rule
  *	rulebook.c	 rule tables                -> compiled, cached rulebook
  *	evaluate.c	 rulebook x row             -> evaluation
+ *	crossing.c	 evaluation                 -> when time alone changes it
+ *	source.c	 key of a lead              -> its row of the source
+ *	state.c		 row                        -> row of the state table
+ *	event.c		 row of an activity source  -> what it counts for
+ *	pending.c	 activities of later        -> rows of leadscore.pending_activity
+ *	recall.c	 lead and time              -> what it had done by then
  *	score.c		 evaluation                 -> SQL functions
  *	planner.c	 whole-row calls            -> calls with just the columns
  *
  * For models that are attached it goes on:
  *
- *	source.c	 key of a lead              -> its row of the source
  *	problem.c	 error                      -> row of leadscore.problem
- *	state.c		 row                        -> row of the state table
  *	settle.c	 what was written           -> what is looked at again at commit
+ *	collect.c	 events of a transaction    -> what it owes its leads at commit
  *	scorer.c	 lead                       -> read, evaluated, stored
+ *	fold.c		 what was collected         -> scorer, as the transaction commits
  *	capture.c	 trigger on a lead          -> scorer
+ *	eventcapture.c trigger on an event      -> collect
  *	changed.c	 trigger's WHEN             -> comparison of the columns read
  *	watch.c		 trigger on a look-up       -> scorer, for the leads concerned
- *	rescore.c	 all leads                  -> scorer, in batches
- *	live.c		 stored row, past its time  -> evaluation as of now
+ *	rescore.c	 all leads, or those due    -> scorer, in batches
+ *	live.c		 stored row                 -> evaluation as of now, hot list
  *	attach.c	 call of the leads' owner   -> call as the extension's owner
  *
  * Beside the way stand compat.h (what differs between server versions),

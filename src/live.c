@@ -5,9 +5,10 @@
  *
  * lead_visible()	may the reader see this lead?  The row security of the
  *					CRM's table decides, if it is on.
- * _live()			the evaluation of a lead as of now, for those whose rules
- *					look at the clock and whose stored values are past their
- *					time.
+ * _live()			the evaluation of a lead as of now, where time alone
+ *					changes it: what it did fades, or its rules look at the
+ *					clock.
+ * hot_list()		the leads with the highest scores as of now.
  *
  * Views and policies name no column of the CRM's table: that would keep it
  * from being altered.
@@ -15,6 +16,8 @@
  *-------------------------------------------------------------------------
  */
 #include "leadscore.h"
+
+#include <math.h>
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -25,6 +28,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "lib/binaryheap.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -35,7 +39,10 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "lead_stage.h"
 #include "problem.h"
+#include "recall.h"
+#include "score.h"
 #include "scorer.h"
 #include "source.h"
 
@@ -147,105 +154,445 @@ leadscore_lead_visible(PG_FUNCTION_ARGS)
 							  get_fn_expr_argtype(fcinfo->flinfo, 1), key));
 }
 
+/* --------------------------------------------------------------------
+ * As of now
+ * --------------------------------------------------------------------
+ */
+
+/* What is known of a statement that reads a model's states. */
+typedef struct LiveModel
+{
+	Oid			key_type;		/* of the states */
+	int64		rescored_version;	/* rows of older rules are right by these too */
+	Scorer	   *attachment;		/* NULL: not attached */
+	bool		row_security;
+	LeadReader *reader;
+	SPIPlanPtr	plan;
+} LiveModel;
+
 /* A lead to be evaluated as of now. */
 typedef struct LiveLead
 {
-	Scorer	   *scorer;
-	Oid			key_type;
+	CallSite   *site;
+	LiveModel  *model;
 	Datum		key;
-	bool		found;
+	const StateRow *row;
+	bool		known;
 	Evaluation	result;
 } LiveLead;
+
+/*
+ * Get ready to work out what is stored in a model's states, for those who may
+ * read them.  Errors: 42501 no SELECT privilege, 42804 the key is of another
+ * type.
+ */
+static LiveModel *
+get_live_model(CallSite *site, Oid key_type)
+{
+	LiveModel  *model = (LiveModel *) site->extra;
+	MemoryContext caller;
+	Oid			states;
+
+	if (!site->fresh && model != NULL)
+		return model;
+	caller = MemoryContextSwitchTo(site->context);
+	if (model != NULL && model->plan != NULL)
+		SPI_freeplan(model->plan);
+	model = palloc0(sizeof(LiveModel));
+	site->extra = model;
+	states = state_table_of(site->rulebook->model);
+	if (OidIsValid(states) && pg_class_aclcheck(states, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(states));
+	if (OidIsValid(states))
+		model->attachment = scorer_attachment(site->rulebook->model);
+	if (model->attachment != NULL)
+	{
+		model->key_type = get_atttype(states, get_attnum(states, "lead_key"));
+		/* another type could bring casts along, to be run as the owner */
+		if (OidIsValid(key_type) && key_type != model->key_type)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("key of a lead of scoring model \"%s\" has another type than %s",
+							site->rulebook->model, format_type_be(key_type))));
+		model->rescored_version = model->attachment->rescored_version;
+		model->row_security = row_security_applies(model->attachment);
+		if (site->recall->states == NULL)
+			site->recall->has_pending = true;
+	}
+	MemoryContextSwitchTo(caller);
+
+	return model;
+}
+
+/*
+ * What a lead did, by what its state says or by its history; false if the
+ * reader may not see the lead.
+ */
+static bool
+find_activities(LiveLead *lead, TimestampTz at, Activities *did)
+{
+	Rulebook   *rulebook = lead->site->rulebook;
+	const StateRow *row = lead->row;
+	Engagement *summary = NULL;
+
+	did->at = at;
+	did->summary = NULL;
+	did->created_at = row->isnull[STATE_CREATED_AT] ? DT_NOEND :
+		DatumGetTimestampTz(row->values[STATE_CREATED_AT]);
+	if (rulebook->nterms == 0)
+		return true;
+	if (row->isnull[STATE_ENGAGEMENT] ||
+		!recall_summary(lead->site->recall, rulebook, lead->model->key_type, lead->key,
+						row->values[STATE_ENGAGEMENT], at, GetActiveSnapshot(), &summary))
+	{
+		if (lead->model->row_security &&
+			!probe_lead(lead->model->attachment, &lead->model->plan, lead->model->key_type, lead->key))
+			return false;
+		summary = recall_history(rulebook, lead->model->key_type, lead->key,
+								 state_match_values(rulebook, row), at,
+								 GetActiveSnapshot(), true);
+	}
+	did->summary = summary;
+	return true;
+}
+
+/*
+ * The same for a lead whose own row has to be read.
+ */
+static void
+evaluate_by_row(LiveLead *lead, TimestampTz at, Activities *did)
+{
+	Rulebook   *rulebook = lead->site->rulebook;
+	RuleFailure *failures;
+
+	if (lead->model->row_security &&
+		!probe_lead(lead->model->attachment, &lead->model->plan, lead->model->key_type, lead->key))
+		return;
+	if (lead->model->reader == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(lead->site->context);
+
+		lead->model->reader = lead_reader_create(rulebook, lead->model->key_type);
+		MemoryContextSwitchTo(caller);
+	}
+	if (!lead_reader_read(lead->model->reader, rulebook, lead->key, GetActiveSnapshot(), true))
+		return;
+	rulebook->did = did;
+	PG_TRY();
+	{
+		/* user code can only be kept in check by a subtransaction */
+		if (rulebook->runs_queries && IsInParallelMode())
+			evaluate(rulebook, &at, &lead->result, NULL);
+		else
+			(void) evaluate_leniently(rulebook, &at, &lead->result, &failures);
+	}
+	PG_FINALLY();
+	{
+		rulebook->did = NULL;
+	}
+	PG_END_TRY();
+	lead->known = true;
+}
 
 static void
 evaluate_live(void *arg)
 {
 	LiveLead   *lead = (LiveLead *) arg;
-	Rulebook   *rulebook = lead->scorer->rulebook;
+	const StateRow *row = lead->row;
 	TimestampTz at = GetCurrentStatementStartTimestamp();
-	RuleFailure *failures;
+	Activities	did;
+	RowPart		part;
 
-	if (source_read(rulebook, lead->scorer->key_column, lead->key_type,
-					lead->key, GetActiveSnapshot()) == 0)
+	if (!find_activities(lead, at, &did))
 		return;
-	/* user code can only be kept in check by a subtransaction */
-	if (rulebook->runs_queries && IsInParallelMode())
-		evaluate(rulebook, &at, &lead->result, NULL);
-	else
-		(void) evaluate_leniently(rulebook, &at, &lead->result, &failures);
-	lead->found = true;
+	if (!row->isnull[STATE_ROW_CHANGES_AT] &&
+		DatumGetTimestampTz(row->values[STATE_ROW_CHANGES_AT]) <= at)
+	{
+		evaluate_by_row(lead, at, &did);
+		return;
+	}
+	state_row_part(row, &part);
+	evaluate_stored(lead->site->rulebook, &part, &did, &lead->result);
+	lead->known = true;
 }
 
 /*
- * leadscore._live(model text, lead_key anyelement)
- *		Evaluation of a lead as of the start of the statement, read as the
- *		source's owner; for readers of the state table.  NULL if the source
- *		does not show the lead or cannot be read, or if the reader may not see
- *		it.  Errors: 42501 no SELECT privilege on the state table, 42804 the key
- *		is of another type.
+ * Does a state's summary tell what the lead did by now, without reading
+ * anything else?
+ */
+static bool
+summary_tells(const Rulebook *rulebook, const StateRow *row)
+{
+	return engagement_rules(row->values[STATE_ENGAGEMENT]) == rulebook->activity_rules;
+}
+
+/*
+ * Evaluate a lead as of the start of the statement by its row of the state
+ * table; false if what is stored is all there is to say: it is of older rules
+ * that no rescore has been over, or the lead cannot be read.
+ */
+static bool
+evaluate_state(CallSite *site, LiveModel *model, const StateRow *row, Evaluation *result)
+{
+	LiveLead	lead = {site, model, row->values[STATE_LEAD_KEY], row, false};
+
+	if (model->attachment == NULL ||
+		Max(DatumGetInt64(row->values[STATE_RULES_VERSION]), model->rescored_version) <
+		site->rulebook->version.number)
+		return false;
+	if (site->rulebook->nterms == 0 &&
+		(row->isnull[STATE_ROW_CHANGES_AT] ||
+		 DatumGetTimestampTz(row->values[STATE_ROW_CHANGES_AT]) > GetCurrentStatementStartTimestamp()))
+		return false;
+
+	/* one lead that cannot be read is no error for the reader of them all */
+	if (IsInParallelMode() ||
+		(row->isnull[STATE_ROW_CHANGES_AT] && site->rulebook->nterms > 0 &&
+		 !row->isnull[STATE_ENGAGEMENT] && !site->recall->has_pending &&
+		 summary_tells(site->rulebook, row)))
+		evaluate_live(&lead);
+	else if (catch_error(evaluate_live, &lead) != NULL)
+		return false;
+	*result = lead.result;
+	return lead.known;
+}
+
+/*
+ * leadscore._live(model text, lead_key anyelement, fit float8,
+ * engagement_base float8, engagement engagement, kept_rules bigint[],
+ * match_values text[], created_at timestamptz, row_changes_at timestamptz,
+ * rules_version bigint)
+ *		Evaluation of a lead as of the start of the statement, by what its state
+ *		says, for readers of the state table; NULL if what is stored is to be
+ *		shown.  Errors: 42501 no SELECT privilege on the state table, 42804 the
+ *		key is of another type.
  */
 PG_FUNCTION_INFO_V1(leadscore_live);
 Datum
 leadscore_live(PG_FUNCTION_ARGS)
 {
-	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Datum		key = PG_GETARG_DATUM(1);
-	Oid			key_type = get_fn_expr_argtype(fcinfo->flinfo, 1);
-	SPIPlanPtr	plan = NULL;
-	bool		visible = true;
-	Oid			states;
-	Scorer	   *scorer;
-	LiveLead	lead = {0};
+	static const StateColumn columns[] = {
+		STATE_LEAD_KEY, STATE_FIT, STATE_ENGAGEMENT_BASE, STATE_ENGAGEMENT,
+		STATE_KEPT_RULES, STATE_MATCH_VALUES, STATE_CREATED_AT,
+		STATE_ROW_CHANGES_AT, STATE_RULES_VERSION
+	};
+	CallSite   *site;
+	LiveModel  *model;
+	StateRow	row;
+	Evaluation	result;
 	TupleDesc	desc;
 	Datum		values[6];
 	bool		nulls[6] = {false};
 
+	for (int i = 0; i < 3; i++)
+	{
+		if (PG_ARGISNULL(i))
+			PG_RETURN_NULL();
+	}
+	if (PG_ARGISNULL(9))
+		PG_RETURN_NULL();
+	site = call_site(fcinfo);
+	model = get_live_model(site, get_fn_expr_argtype(fcinfo->flinfo, 1));
+	memset(row.isnull, true, sizeof(row.isnull));
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		row.values[columns[i]] = fcinfo->args[i + 1].value;
+		row.isnull[columns[i]] = fcinfo->args[i + 1].isnull;
+	}
+	if (!evaluate_state(site, model, &row, &result))
+		PG_RETURN_NULL();
+
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
-
-	states = get_relname_relid(psprintf("%s_state", model),
-							   get_namespace_oid(LEADSCORE_SCHEMA, false));
-	if (!OidIsValid(states))
-		PG_RETURN_NULL();
-	if (pg_class_aclcheck(states, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(states));
-
-	/* another type could bring casts along, to be run as the owner */
-	if (key_type != get_atttype(states, get_attnum(states, "lead_key")))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("key of a lead of scoring model \"%s\" has another type than %s",
-						model, format_type_be(key_type))));
-
-	scorer = scorer_attachment(model);
-	if (scorer == NULL || !scorer_load_rules(scorer, GetActiveSnapshot()))
-		PG_RETURN_NULL();
-	if (row_security_applies(scorer))
-	{
-		visible = probe_lead(scorer, &plan, key_type, key);
-		SPI_freeplan(plan);
-	}
-	if (!visible)
-		PG_RETURN_NULL();
-
-	/* one lead that cannot be read is no error for the reader of them all */
-	lead.scorer = scorer;
-	lead.key_type = key_type;
-	lead.key = key;
-	if (IsInParallelMode())
-		evaluate_live(&lead);
-	else if (catch_error(evaluate_live, &lead) != NULL)
-		PG_RETURN_NULL();
-	if (!lead.found)
-		PG_RETURN_NULL();
-
-	values[0] = Int32GetDatum(evaluation_score_clamped(scorer->rulebook, &lead.result));
-	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(scorer->rulebook, &lead.result)));
-	values[2] = PointerGetDatum(evaluation_grade(scorer->rulebook, &lead.result));
-	values[3] = Float8GetDatum(lead.result.axis[AXIS_FIT]);
-	values[4] = Float8GetDatum(lead.result.axis[AXIS_ENGAGEMENT]);
-	values[5] = BoolGetDatum(lead.result.disqualified);
+	values[0] = Int32GetDatum(evaluation_score_clamped(site->rulebook, &result));
+	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(site->rulebook, &result)));
+	values[2] = PointerGetDatum(evaluation_grade(site->rulebook, &result));
+	values[3] = Float8GetDatum(result.axis[AXIS_FIT]);
+	values[4] = Float8GetDatum(result.axis[AXIS_ENGAGEMENT]);
+	values[5] = BoolGetDatum(result.disqualified);
 
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+
+/* --------------------------------------------------------------------
+ * The hot list
+ * --------------------------------------------------------------------
+ */
+
+/* A lead that may be on the list. */
+typedef struct HotLead
+{
+	double		raw;
+	char	   *key;
+	Evaluation	result;
+	LeadStage	stage;
+	Datum		channel;
+	bool		has_channel;
+} HotLead;
+
+/* The best leads so far; the worst of them is on top. */
+static int
+compare_hot_leads(Datum a, Datum b, void *arg)
+{
+	double		left = ((HotLead *) DatumGetPointer(a))->raw;
+	double		right = ((HotLead *) DatumGetPointer(b))->raw;
+
+	return (left < right) - (left > right);
+}
+
+/*
+ * May a lead be on the list as its state says?
+ */
+static bool
+is_listed(const StateRow *row)
+{
+	LeadStage	stage = DatumGetLeadStage(row->values[STATE_STAGE]);
+
+	return DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
+		DatumGetBool(row->values[STATE_CONSENT]) &&
+		!LeadStageIsExit(stage) && !LeadStageIsCustomer(stage);
+}
+
+static void
+put_hot_lead(ReturnSetInfo *rsinfo, Rulebook *rulebook, const HotLead *lead)
+{
+	Datum		values[9];
+	bool		nulls[9] = {false};
+
+	values[0] = CStringGetTextDatum(lead->key);
+	values[1] = Int32GetDatum(evaluation_score_clamped(rulebook, &lead->result));
+	values[2] = CStringGetTextDatum(temperature_label(evaluation_temperature(rulebook, &lead->result)));
+	values[3] = PointerGetDatum(evaluation_grade(rulebook, &lead->result));
+	values[4] = Int32GetDatum((int32) floor(lead->result.axis[AXIS_FIT] + SCORE_EPSILON));
+	values[5] = Float8GetDatum(lead->result.axis[AXIS_ENGAGEMENT]);
+	values[6] = CStringGetTextDatum(lead_stage_label(lead->stage));
+	values[7] = Int32GetDatum(lead->stage);
+	values[8] = lead->channel;
+	nulls[8] = !lead->has_channel;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * leadscore.hot_list(model text, limit integer)
+ *		The leads with the highest scores as of now, best first.
+ *
+ * Scores fade at different rates, so that no stored order lasts.  What lasts is
+ * the most that each score can still be: the leads are gone through by that,
+ * from the highest on, until it is no more than the worst of those found.
+ * Errors: 42704 unknown model, 55000 not attached, 42501 no SELECT privilege
+ * on the state table, 22023 limit.
+ */
+PG_FUNCTION_INFO_V1(leadscore_hot_list);
+Datum
+leadscore_hot_list(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+	CallSite   *site;
+	LiveModel  *model;
+	StateTable *states;
+	Oid			bound_index;
+	Relation	index;
+	IndexScanDesc scan;
+	binaryheap *best;
+	int			limit;
+	HotLead   **sorted;
+	int			n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	limit = PG_GETARG_INT32(1);
+	if (limit < 0 || limit > 1000000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("limit must be between 0 and 1000000")));
+	site = call_site(fcinfo);
+	model = get_live_model(site, InvalidOid);
+	states = model->attachment == NULL ? NULL :
+		state_table_create_reader(state_table_of(site->rulebook->model));
+	if (states == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("scoring model \"%s\" is not attached", site->rulebook->model),
+				 errhint("Call leadscore.attach(%s) first.",
+						 quote_literal_cstr(site->rulebook->model))));
+	bound_index = state_bound_index(states);
+	if (!OidIsValid(bound_index))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("state table of scoring model \"%s\" has no index on score_bound",
+						site->rulebook->model),
+				 errhint("Call leadscore.repair(%s).", quote_literal_cstr(site->rulebook->model))));
+	if (limit == 0)
+		return (Datum) 0;
+
+	context = AllocSetContextCreate(caller, "leadscore hot list", ALLOCSET_DEFAULT_SIZES);
+	best = binaryheap_allocate(limit, compare_hot_leads, NULL);
+	state_table_open(states);
+	index = index_open(bound_index, AccessShareLock);
+	scan = begin_index_scan(states->rel, index, GetActiveSnapshot(), 0);
+	index_rescan(scan, NULL, 0, NULL, 0);
+	while (index_getnext_slot(scan, BackwardScanDirection, states->old_slot))
+	{
+		StateRow	row;
+		HotLead		found;
+		HotLead    *entry;
+
+		CHECK_FOR_INTERRUPTS();
+		state_row_of_slot(states, &row);
+		/* sums come out a hair apart when they are added up another way */
+		if (best->bh_size == limit &&
+			DatumGetFloat8(row.values[STATE_SCORE_BOUND]) + SCORE_EPSILON <
+			((HotLead *) DatumGetPointer(binaryheap_first(best)))->raw)
+			break;
+		if (!is_listed(&row))
+			continue;
+		MemoryContextReset(context);
+		MemoryContextSwitchTo(context);
+		if (!evaluate_state(site, model, &row, &found.result))
+		{
+			found.result.axis[AXIS_FIT] = DatumGetFloat8(row.values[STATE_FIT]);
+			found.result.axis[AXIS_ENGAGEMENT] = DatumGetFloat8(row.values[STATE_ENGAGEMENT_POINTS]);
+			found.result.raw = Min(DatumGetFloat8(row.values[STATE_SCORE_BOUND]),
+								   found.result.axis[AXIS_FIT] + found.result.axis[AXIS_ENGAGEMENT]);
+			found.result.disqualified = DatumGetBool(row.values[STATE_DISQUALIFIED]);
+		}
+		MemoryContextSwitchTo(caller);
+		found.raw = found.result.raw;
+		if (found.result.disqualified ||
+			(best->bh_size == limit &&
+			 found.raw <= ((HotLead *) DatumGetPointer(binaryheap_first(best)))->raw) ||
+			(model->row_security &&
+			 !probe_lead(model->attachment, &model->plan, model->key_type, row.values[STATE_LEAD_KEY])))
+			continue;
+
+		entry = palloc(sizeof(HotLead));
+		*entry = found;
+		entry->key = key_to_text_of(model->key_type, row.values[STATE_LEAD_KEY]);
+		entry->stage = DatumGetLeadStage(row.values[STATE_STAGE]);
+		entry->has_channel = !row.isnull[STATE_CHANNEL];
+		if (entry->has_channel)
+			entry->channel = PointerGetDatum(PG_DETOAST_DATUM_COPY(row.values[STATE_CHANNEL]));
+		if (best->bh_size < limit)
+			binaryheap_add(best, PointerGetDatum(entry));
+		else
+			binaryheap_replace_first(best, PointerGetDatum(entry));
+	}
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	state_table_close(states);
+
+	n = best->bh_size;
+	sorted = palloc(sizeof(HotLead *) * (n + 1));
+	for (int i = n - 1; i >= 0; i--)
+		sorted[i] = (HotLead *) DatumGetPointer(binaryheap_remove_first(best));
+	for (int i = 0; i < n; i++)
+		put_hot_lead(rsinfo, site->rulebook, sorted[i]);
+	MemoryContextDelete(context);
+
+	return (Datum) 0;
 }

@@ -47,8 +47,21 @@
 bool
 pending_exists(const char *model)
 {
-	Relation	rel = table_open(leadscore_relation("pending_activity"), AccessShareLock);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = pending_is_visible(model, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+/*
+ * pending_is_visible
+ *		The same, by what a snapshot sees.
+ */
+bool
+pending_is_visible(const char *model, Snapshot snapshot)
+{
+	Relation	rel = table_open(leadscore_relation("pending_activity"), AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	bool		found;
@@ -58,7 +71,6 @@ pending_exists(const char *model)
 							  true, snapshot, 1, &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 
 	return found;

@@ -541,6 +541,86 @@ leadscore_rescore_lead(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(written);
 }
 
+/* --------------------------------------------------------------------
+ * Advancing
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Keys, as text, of the leads whose time has come: those that time alone has
+ * changed are locked, but for those that somebody else holds; and those for
+ * whom activities are due.
+ */
+static List *
+due_leads(Scorer *scorer, int size, TimestampTz at)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			types[] = {TIMESTAMPTZOID, INT4OID, TEXTOID};
+	char	   *states = qualified_relation_name(scorer->states->relid);
+	Datum		values[3];
+	List	   *keys = NIL;
+
+	values[0] = TimestampTzGetDatum(at);
+	values[1] = Int32GetDatum(size);
+	values[2] = CStringGetTextDatum(scorer->model);
+	SPI_connect();
+	if (SPI_execute_with_args(psprintf("SELECT d.lead_key FROM (SELECT s.lead_key::text FROM %s s "
+									   "WHERE s.next_change_at <= $1 ORDER BY s.next_change_at "
+									   "LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED) d "
+									   "UNION SELECT p.lead_key FROM (SELECT q.lead_key FROM leadscore.pending_activity q "
+									   "WHERE q.model = $3 AND q.due_at <= $1 ORDER BY q.due_at LIMIT $2) p "
+									   "LIMIT $2", states),
+							  3, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not find the leads that are due");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *key = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		keys = lappend(keys, pstrdup(key));
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+
+	return keys;
+}
+
+/*
+ * leadscore._advance_batch(model text, size integer, at timestamptz)
+ *		Bring the states of leads up to date whose time has come, in order, but
+ *		for those that somebody else holds.  Returns how many.
+ */
+PG_FUNCTION_INFO_V1(leadscore_advance_batch);
+Datum
+leadscore_advance_batch(PG_FUNCTION_ARGS)
+{
+	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	MemoryContext context;
+	MemoryContext lead_context;
+	MemoryContext caller;
+	Scorer	   *scorer = create_scorer(model, &context);
+	ScorerChange change = {0};
+	int64		done = 0;
+	ListCell   *lc;
+
+	change.at = PG_GETARG_TIMESTAMPTZ(2);
+	lead_context = AllocSetContextCreate(context, "leadscore lead", ALLOCSET_DEFAULT_SIZES);
+	foreach(lc, due_leads(scorer, PG_GETARG_INT32(1), change.at))
+	{
+		bool		locked;
+
+		caller = MemoryContextSwitchTo(lead_context);
+		(void) scorer_rescore_as_of(scorer, key_from_text(scorer, (char *) lfirst(lc)),
+									&change, true, &locked);
+		if (!locked)
+			done++;
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(lead_context);
+	}
+	MemoryContextDelete(context);
+	PG_RETURN_INT64(done);
+}
+
 /*
  * leadscore._wait_for_writers(relations regclass[])
  *		Wait until every transaction that is writing to one of these relations

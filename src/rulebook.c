@@ -1773,10 +1773,10 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 	MemoryContextSwitchTo(context);
 
 	/* what a lead did is looked up by its key, or by the values it goes by */
-	if (rulebook->nterms > 0 && !nulls[Anum_model_key_column - 1])
+	if (!nulls[Anum_model_key_column - 1])
 		rulebook->key_column =
 			source_column(rulebook, NameStr(*DatumGetName(values[Anum_model_key_column - 1])));
-	if (rulebook->key_column > 0)
+	if (rulebook->nterms > 0 && rulebook->key_column > 0)
 		columns = bms_add_member(columns, rulebook->key_column);
 	for (int i = 0; i < rulebook->nmatches; i++)
 		columns = bms_add_member(columns, rulebook->match_columns[i]);

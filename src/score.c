@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * score.c
- *	  SQL face: score, fit, temperature, grade, disqualified, evaluate,
- *	  explain.
+ *	  SQL face: score, fit, engagement, temperature, grade, disqualified,
+ *	  evaluate, explain.
  *
- * Each function comes in two shapes.  The one that users call takes the lead
- * as a record.  The other takes just the columns that the rules read; the
- * planner puts it in place of the first where it can (see planner.c).  Both
- * fill the rulebook's slot and then do the same.
+ * Each function comes in three shapes.  One takes the lead as a record.
+ * Another takes just the columns that the rules read; the planner puts it in
+ * place of the first where it can (see planner.c).  The third takes the lead's
+ * key and a time, and reads the row as it is today.  All fill the rulebook's
+ * slot and then do the same.
  *
  * A call site keeps its state from row to row: the rulebook, held by a
  * reference, and how the values it is given map to the source's columns.
@@ -45,7 +46,10 @@
 
 #include "columncall.h"
 #include "evaluate.h"
+#include "recall.h"
 #include "rulebook.h"
+#include "score.h"
+#include "source.h"
 
 PG_MODULE_MAGIC;
 
@@ -71,6 +75,7 @@ typedef struct StatementKey
 
 typedef struct CallState
 {
+	CallSite	site;			/* for other rooms */
 	MemoryContextCallback release;
 	MemoryContext context;
 	Rulebook   *rulebook;		/* holds a reference */
@@ -92,6 +97,16 @@ typedef struct CallState
 	AttrNumber *map;			/* record column of each rulebook column */
 	Datum	   *values;			/* work space of heap_deform_tuple */
 	bool	   *nulls;
+
+	/* what leads did; for this rulebook and statement */
+	Recall	   *recall;			/* NULL: not known yet */
+	MemoryContext recall_context;
+
+	/* calls with a key */
+	LeadReader *reader;			/* for this rulebook */
+	const Rulebook *reader_for;
+	bool		has_at;
+	TimestampTz at;
 
 	TupleDesc	result_desc;	/* evaluate */
 	Oid			temperatures[NUM_TEMPERATURES];
@@ -213,9 +228,90 @@ get_call_state(FunctionCallInfo fcinfo)
 	if (rulebook != state->rulebook)
 		state->mapped = NULL;
 	state->rulebook = rulebook;
+	state->recall = NULL;
 	set_statement(&state->statement, snapshot);
 
 	return state;
+}
+
+/*
+ * From where what leads did is taken; the same for a statement's rows.
+ */
+static Recall *
+get_recall(CallState *state)
+{
+	MemoryContext caller;
+
+	if (state->recall != NULL)
+		return state->recall;
+	if (state->recall_context == NULL)
+		state->recall_context = AllocSetContextCreate(state->context, "leadscore recall",
+													  ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(state->recall_context);
+	caller = MemoryContextSwitchTo(state->recall_context);
+	state->recall = recall_create(state->rulebook, GetActiveSnapshot());
+	MemoryContextSwitchTo(caller);
+
+	return state->recall;
+}
+
+/*
+ * call_site
+ *		What a function of another room, whose first argument is a model, keeps
+ *		from row to row.  Errors: 42704 unknown model.
+ */
+CallSite *
+call_site(FunctionCallInfo fcinfo)
+{
+	CallState  *state = get_call_state(fcinfo);
+
+	state->site.fresh = state->recall == NULL || state->site.rulebook != state->rulebook;
+	state->site.context = state->context;
+	state->site.rulebook = state->rulebook;
+	state->site.recall = get_recall(state);
+	return &state->site;
+}
+
+/*
+ * Evaluate the lead in the slot, with what it did, as of now or of the call's
+ * own time.
+ */
+static void
+evaluate_call(CallState *state, Evaluation *result, Account *account)
+{
+	Rulebook   *rulebook = state->rulebook;
+	const TimestampTz *at = state->has_at ? &state->at : NULL;
+	Activities	did;
+
+	if (likely(rulebook->nterms == 0))
+	{
+		evaluate(rulebook, at, result, account);
+		return;
+	}
+	did.at = at != NULL ? *at : GetCurrentStatementStartTimestamp();
+	did.created_at = DT_NOEND;
+	if (rulebook->needs_created_at)
+	{
+		RuleFailure failure;
+
+		if (!rulebook_created_at(rulebook, &did.created_at, &failure))
+			ereport(ERROR,
+					(errcode(failure.sqlerrcode),
+					 errmsg("%s", failure.message),
+					 errcontext("expression created_at of scoring model \"%s\"",
+								rulebook->model)));
+	}
+	did.summary = recall_lead(get_recall(state), rulebook, did.at, GetActiveSnapshot());
+	rulebook->did = &did;
+	PG_TRY();
+	{
+		evaluate(rulebook, at, result, account);
+	}
+	PG_FINALLY();
+	{
+		rulebook->did = NULL;
+	}
+	PG_END_TRY();
 }
 
 
@@ -587,6 +683,43 @@ load_columns(FunctionCallInfo fcinfo)
 
 
 /* --------------------------------------------------------------------
+ * Filling the slot by key
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Get the row of the lead with the call's key into the slot of its rulebook;
+ * NULL if there is none.
+ */
+static CallState *
+load_key(FunctionCallInfo fcinfo)
+{
+	CallState  *state = get_call_state(fcinfo);
+
+	if (state->reader == NULL || state->reader_for != state->rulebook)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(state->context);
+
+		state->reader = lead_reader_create(state->rulebook,
+										   get_fn_expr_argtype(fcinfo->flinfo, 1));
+		state->reader_for = state->rulebook;
+		MemoryContextSwitchTo(caller);
+	}
+	state->has_at = true;
+	state->at = PG_GETARG_TIMESTAMPTZ(2);
+	if (TIMESTAMP_NOT_FINITE(state->at))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("a lead cannot be scored as of %s",
+						TIMESTAMP_IS_NOBEGIN(state->at) ? "-infinity" : "infinity")));
+	if (!lead_reader_read(state->reader, state->rulebook, PG_GETARG_DATUM(1),
+						  GetActiveSnapshot(), get_recall(state)->states != NULL))
+		return NULL;
+	return state;
+}
+
+
+/* --------------------------------------------------------------------
  * Results
  * --------------------------------------------------------------------
  */
@@ -623,7 +756,7 @@ score_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, NULL, &result, NULL);
+	evaluate_call(state, &result, NULL);
 	PG_RETURN_INT32(evaluation_score(state->rulebook, &result));
 }
 
@@ -634,8 +767,19 @@ fit_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, NULL, &result, NULL);
+	evaluate_call(state, &result, NULL);
 	PG_RETURN_INT32(points_to_integer(state->rulebook, result.axis[AXIS_FIT]));
+}
+
+static Datum
+engagement_result(FunctionCallInfo fcinfo, CallState *state)
+{
+	Evaluation	result;
+
+	if (state == NULL)
+		PG_RETURN_NULL();
+	evaluate_call(state, &result, NULL);
+	PG_RETURN_FLOAT8(result.axis[AXIS_ENGAGEMENT]);
 }
 
 static Datum
@@ -645,7 +789,7 @@ temperature_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, NULL, &result, NULL);
+	evaluate_call(state, &result, NULL);
 	PG_RETURN_OID(temperature_oid(state,
 								  get_func_rettype(fcinfo->flinfo->fn_oid),
 								  evaluation_temperature(state->rulebook, &result)));
@@ -658,7 +802,7 @@ grade_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, NULL, &result, NULL);
+	evaluate_call(state, &result, NULL);
 	PG_RETURN_TEXT_P(evaluation_grade(state->rulebook, &result));
 }
 
@@ -669,7 +813,7 @@ disqualified_result(FunctionCallInfo fcinfo, CallState *state)
 
 	if (state == NULL)
 		PG_RETURN_NULL();
-	evaluate(state->rulebook, NULL, &result, NULL);
+	evaluate_call(state, &result, NULL);
 	PG_RETURN_BOOL(result.disqualified);
 }
 
@@ -694,7 +838,7 @@ evaluate_result(FunctionCallInfo fcinfo, CallState *state)
 		MemoryContextSwitchTo(caller);
 	}
 	rulebook = state->rulebook;
-	evaluate(rulebook, NULL, &result, NULL);
+	evaluate_call(state, &result, NULL);
 
 	values[0] = Int32GetDatum(evaluation_score(rulebook, &result));
 	values[1] = ObjectIdGetDatum(temperature_oid(state,
@@ -710,7 +854,8 @@ evaluate_result(FunctionCallInfo fcinfo, CallState *state)
 }
 
 /*
- * The functions of the SQL face: name(model, record) and its column call.
+ * The functions of the SQL face: name(model, record), its column call, and
+ * name(model, key, at).
  */
 #define SCORING_FUNCTION(name) \
 PG_FUNCTION_INFO_V1(leadscore_##name); \
@@ -724,11 +869,18 @@ Datum \
 leadscore_##name##_columns(PG_FUNCTION_ARGS) \
 { \
 	return name##_result(fcinfo, load_columns(fcinfo)); \
+} \
+PG_FUNCTION_INFO_V1(leadscore_##name##_at); \
+Datum \
+leadscore_##name##_at(PG_FUNCTION_ARGS) \
+{ \
+	return name##_result(fcinfo, load_key(fcinfo)); \
 }
 
 /* *INDENT-OFF* */
 SCORING_FUNCTION(score)
 SCORING_FUNCTION(fit)
+SCORING_FUNCTION(engagement)
 SCORING_FUNCTION(temperature)
 SCORING_FUNCTION(grade)
 SCORING_FUNCTION(disqualified)
@@ -781,17 +933,14 @@ put_text(Datum *values, bool *nulls, int column, const char *text)
 }
 
 /*
- * leadscore.explain(model text, lead record)
- *		One row per rule that spoke, then what caps, floors, clamps and the
+ * One row per rule that spoke, then what caps, floors, clamps and the
  *		rounding changed.  The column counted sums to the score, exactly: it
  *		is numeric, and the rounding is taken from the sum of the rows shown.
  */
-PG_FUNCTION_INFO_V1(leadscore_explain);
-Datum
-leadscore_explain(PG_FUNCTION_ARGS)
+static Datum
+explain_result(FunctionCallInfo fcinfo, CallState *state)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	CallState  *state;
 	Rulebook   *rulebook;
 	Evaluation	result;
 	Account		account;
@@ -800,13 +949,10 @@ leadscore_explain(PG_FUNCTION_ARGS)
 	Datum		values[EXPLAIN_NATTS];
 	bool		nulls[EXPLAIN_NATTS];
 
-	InitMaterializedSRF(fcinfo, 0);
-	/* not strict, since a set-returning function may not return NULL */
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (state == NULL)
 		return (Datum) 0;
-	state = load_record(fcinfo);
 	rulebook = state->rulebook;
-	evaluate(rulebook, NULL, &result, &account);
+	evaluate_call(state, &result, &account);
 
 	for (int i = 0; i < account.nspoken; i++)
 	{
@@ -824,8 +970,13 @@ leadscore_explain(PG_FUNCTION_ARGS)
 		values[EXPLAIN_POINTS] = double_to_numeric(rule->points);
 		nulls[EXPLAIN_POINTS] = false;
 		/* points of a row do not fade */
-		values[EXPLAIN_DECAYED] = values[EXPLAIN_POINTS];
+		values[EXPLAIN_DECAYED] = double_to_numeric(spoken->points);
 		nulls[EXPLAIN_DECAYED] = false;
+		if (rule->term >= 0)
+		{
+			values[EXPLAIN_OCCURRENCES] = Int64GetDatum(spoken->occurrences);
+			nulls[EXPLAIN_OCCURRENCES] = false;
+		}
 		values[EXPLAIN_COUNTED] = double_to_numeric(spoken->counted);
 		nulls[EXPLAIN_COUNTED] = false;
 		if (rule->disqualifies)
@@ -869,6 +1020,33 @@ leadscore_explain(PG_FUNCTION_ARGS)
 	}
 
 	return (Datum) 0;
+}
+
+/*
+ * leadscore.explain(model text, lead record)
+ */
+PG_FUNCTION_INFO_V1(leadscore_explain);
+Datum
+leadscore_explain(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	/* not strict, since a set-returning function may not return NULL */
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	return explain_result(fcinfo, load_record(fcinfo));
+}
+
+/*
+ * leadscore.explain(model text, lead_key anyelement, at timestamptz)
+ */
+PG_FUNCTION_INFO_V1(leadscore_explain_at);
+Datum
+leadscore_explain_at(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		return (Datum) 0;
+	return explain_result(fcinfo, load_key(fcinfo));
 }
 
 

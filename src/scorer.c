@@ -44,6 +44,7 @@
 #include "lead_stage.h"
 #include "pending.h"
 #include "problem.h"
+#include "recall.h"
 #include "scorer.h"
 #include "settle.h"
 #include "source.h"
@@ -67,10 +68,16 @@ static TransactionId deleting_xact = InvalidTransactionId;
 char *
 key_to_text(const Scorer *scorer, Datum key)
 {
+	return key_to_text_of(scorer->key_type, key);
+}
+
+char *
+key_to_text_of(Oid key_type, Datum key)
+{
 	Oid			output;
 	bool		is_varlena;
 
-	getTypeOutputInfo(scorer->key_type, &output, &is_varlena);
+	getTypeOutputInfo(key_type, &output, &is_varlena);
 	return OidOutputFunctionCall(output, key);
 }
 
@@ -164,6 +171,9 @@ load_attachment(Scorer *scorer, Snapshot snapshot)
 			if (!nulls[column])
 				scorer->write_back[i] = pstrdup(NameStr(*DatumGetName(values[column])));
 		}
+		if (!nulls[Anum_attachment_rescored_version - 1])
+			scorer->rescored_version =
+				DatumGetInt64(values[Anum_attachment_rescored_version - 1]);
 		if (!nulls[Anum_attachment_activity_rules - 1])
 			scorer->complete_for =
 				DatumGetInt64(values[Anum_attachment_activity_rules - 1]);
@@ -345,8 +355,7 @@ scorer_complete(Scorer *scorer)
 		return scorer->rulebook != NULL;
 
 	caller = MemoryContextSwitchTo(scorer->context);
-	states = get_relname_relid(psprintf("%s_state", scorer->model),
-							   get_namespace_oid(LEADSCORE_SCHEMA, false));
+	states = state_table_of(scorer->model);
 	if (!OidIsValid(states) ||
 		(scorer->states = state_table_create(states)) == NULL)
 		missing = "its state table is not there, or not as attach() made it";
@@ -457,67 +466,6 @@ scorer_note_failures(Scorer *scorer, Datum key)
 }
 
 /*
- * A lead's value of one of the columns that events are matched by, from the
- * rulebook's slot; NULL if it has none to go by.
- */
-static char *
-slot_match_value(Rulebook *rulebook, int match)
-{
-	AttrNumber	column = rulebook->match_columns[match];
-	Oid			output;
-	bool		is_varlena;
-
-	if (rulebook->slot->tts_isnull[column - 1])
-		return NULL;
-	getTypeOutputInfo(TupleDescAttr(rulebook->tupdesc, column - 1)->atttypid,
-					  &output, &is_varlena);
-	return normalize_match_value(OidOutputFunctionCall(output,
-													   rulebook->slot->tts_values[column - 1]));
-}
-
-/*
- * A value as it stands in the state's match_values.
- */
-char *
-tagged_match_value(const Rulebook *rulebook, int match, const char *value)
-{
-	return psprintf("%s=%s",
-					NameStr(TupleDescAttr(rulebook->tupdesc,
-										  rulebook->match_columns[match] - 1)->attname),
-					value);
-}
-
-/*
- * state_match_values
- *		The reverse: the values in a row of the state table, by column.
- */
-char **
-state_match_values(const Rulebook *rulebook, const StateRow *row)
-{
-	char	  **matches = palloc0(sizeof(char *) * (rulebook->nmatches + 1));
-	Datum	   *values;
-	int			n;
-
-	if (row->isnull[STATE_MATCH_VALUES])
-		return matches;
-	deconstruct_array(DatumGetArrayTypeP(row->values[STATE_MATCH_VALUES]), TEXTOID, -1,
-					  false, TYPALIGN_INT, &values, NULL, &n);
-	for (int i = 0; i < n; i++)
-	{
-		char	   *value = TextDatumGetCString(values[i]);
-
-		for (int j = 0; j < rulebook->nmatches; j++)
-		{
-			char	   *tag = tagged_match_value(rulebook, j, "");
-
-			if (strncmp(value, tag, strlen(tag)) == 0)
-				matches[j] = value + strlen(tag);
-		}
-	}
-	return matches;
-}
-
-/*
  * A lead of the hot list is ranked by the most that its score can still be; one
  * that is never on it has no rank.
  */
@@ -553,26 +501,6 @@ scorer_nothing_done(Scorer *scorer)
 }
 
 /*
- * What a state row remembers of the lead's row.
- */
-static void
-get_row_part(const StateRow *row, RowPart *part)
-{
-	part->fit = DatumGetFloat8(row->values[STATE_FIT]);
-	part->base = row->isnull[STATE_ENGAGEMENT_BASE] ? 0 :
-		DatumGetFloat8(row->values[STATE_ENGAGEMENT_BASE]);
-	part->nkept = 0;
-	part->kept = NULL;
-	if (!row->isnull[STATE_KEPT_RULES])
-	{
-		ArrayType  *array = DatumGetArrayTypeP(row->values[STATE_KEPT_RULES]);
-
-		part->nkept = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-		part->kept = (const int64 *) ARR_DATA_PTR(array);
-	}
-}
-
-/*
  * scorer_apply
  *		Work out the score of a lead from what its row of the state table
  *		remembers of the lead's own row, and a summary of what it did, as of
@@ -595,7 +523,7 @@ scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
 	did.at = Max(at, engagement_last(summary));
 	did.created_at = row->isnull[STATE_CREATED_AT] ? DT_NOEND :
 		DatumGetTimestampTz(row->values[STATE_CREATED_AT]);
-	get_row_part(row, &part);
+	state_row_part(row, &part);
 	evaluate_stored(rulebook, &part, &did, &result);
 
 	set_value(row, STATE_ENGAGEMENT, engagement_pack(summary));

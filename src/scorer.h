@@ -26,6 +26,7 @@
 #define Anum_attachment_temperature_column	8
 #define Anum_attachment_grade_column		9
 #define Anum_attachment_stage_column		10
+#define Anum_attachment_rescored_version	12
 #define Anum_attachment_activity_rules		14
 #define Natts_attachment					14
 
@@ -65,6 +66,7 @@ typedef struct Scorer
 	RuleFailure *failures;
 	bool		several_rows;	/* the source had for the lead just read */
 	const Engagement *nothing_done;	/* an empty summary, once it is needed */
+	int64		rescored_version;	/* that all leads were scored by */
 	int64		complete_for;	/* activity rules for which every key with events
 								 * has a state; 0: none */
 	bool		ignores_pending;	/* there is nothing put off, or it is taken
@@ -94,9 +96,6 @@ extern void scorer_flag_problem(Scorer *scorer, Datum key);
 extern bool scorer_is_busy(Scorer *scorer, Datum key);
 extern void scorer_evaluate(Scorer *scorer, Datum key, bool quietly,
 							StateRow *row);
-extern char *tagged_match_value(const Rulebook *rulebook, int match,
-								const char *value);
-extern char **state_match_values(const Rulebook *rulebook, const StateRow *row);
 extern void scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
 						 TimestampTz at, TimestampTz next_due);
 extern void scorer_apply_stored(Scorer *scorer, StateRow *row, Datum key,
@@ -127,6 +126,7 @@ extern bool same_key_type(Oid column, Oid key);
 extern void scorer_rescore_or_leave(Scorer *scorer, Datum key);
 extern void scorer_settle(const char *model, List *keys, List *left_over);
 extern Datum key_from_text(const Scorer *scorer, const char *text_key);
+extern char *key_to_text_of(Oid key_type, Datum key);
 extern char *key_to_text(const Scorer *scorer, Datum key);
 
 #endif							/* LEADSCORE_SCORER_H */

@@ -18,10 +18,12 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
+#include "parser/parse_coerce.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -431,4 +433,125 @@ source_read(Rulebook *rulebook, const char *key_column, Oid key_type, Datum key,
 	pfree(query);
 
 	return nrows;
+}
+
+/* How leads are read by keys of a given type. */
+struct LeadReader
+{
+	Oid			column_type;	/* of the key */
+	bool		from_text;
+	Oid			from_integer;	/* another integer type, or InvalidOid */
+	FmgrInfo	input;
+	Oid			param;
+	char	   *query;
+	Rulebook   *rulebook;		/* while it reads */
+	MemoryContext context;
+	bool		found;
+};
+
+static bool
+is_integer_type(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID || type == NUMERICOID;
+}
+
+/*
+ * lead_reader_create
+ *		Get ready to read leads of a model by keys of a type, in the current
+ *		memory context.
+ *
+ * Errors: 55000 the model has no key column, 42804 the type is not that of the
+ * key, nor text.
+ */
+LeadReader *
+lead_reader_create(const Rulebook *rulebook, Oid key_type)
+{
+	LeadReader *reader = palloc0(sizeof(LeadReader));
+	Form_pg_attribute att;
+	Oid			input;
+	StringInfoData columns;
+
+	if (rulebook->key_column == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("scoring model \"%s\" has no key column", rulebook->model),
+				 errhint("Set key_column in leadscore.model to a unique column of target and source.")));
+	att = TupleDescAttr(rulebook->tupdesc, rulebook->key_column - 1);
+	reader->column_type = att->atttypid;
+	/* another type could bring casts along */
+	reader->from_text = key_type != att->atttypid && IsBinaryCoercible(key_type, TEXTOID);
+	if (key_type != att->atttypid && !reader->from_text &&
+		!(is_integer_type(key_type) && is_integer_type(att->atttypid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("key of a lead of scoring model \"%s\" has type %s, not %s",
+						rulebook->model, format_type_be(att->atttypid),
+						format_type_be(key_type)),
+				 errhint("Cast the key to that type, or to text.")));
+	getTypeInputInfo(att->atttypid, &input, &reader->param);
+	fmgr_info(input, &reader->input);
+	reader->from_integer = key_type != att->atttypid && !reader->from_text ? key_type : InvalidOid;
+
+	initStringInfo(&columns);
+	for (int i = 0; i < rulebook->ncolumns; i++)
+		appendStringInfo(&columns, "%ss.%s", i > 0 ? ", " : "",
+						 quote_identifier(NameStr(TupleDescAttr(rulebook->tupdesc,
+																rulebook->columns[i] - 1)->attname)));
+	reader->query = psprintf("SELECT %s FROM %s s WHERE s.%s OPERATOR(pg_catalog.=) $1 LIMIT 1",
+							 columns.data, qualified_relation_name(rulebook->source),
+							 quote_identifier(NameStr(att->attname)));
+	return reader;
+}
+
+static void
+read_lead(TupleTableSlot *row, void *arg)
+{
+	LeadReader *reader = (LeadReader *) arg;
+	Rulebook   *rulebook = reader->rulebook;
+	MemoryContext caller = MemoryContextSwitchTo(reader->context);
+
+	slot_getallattrs(row);
+	for (int i = 0; i < rulebook->ncolumns; i++)
+	{
+		int			to = rulebook->columns[i] - 1;
+		Form_pg_attribute att = TupleDescAttr(rulebook->tupdesc, to);
+
+		rulebook->slot->tts_isnull[to] = row->tts_isnull[i];
+		if (!row->tts_isnull[i])
+			rulebook->slot->tts_values[to] =
+				datumCopy(row->tts_values[i], att->attbyval, att->attlen);
+	}
+	reader->found = true;
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * lead_reader_read
+ *		Read a lead into the rulebook's slot; false if the source shows none of
+ *		that key.
+ *
+ * As the source's owner if 'as_owner', else as the current user.  The values
+ * are copies in the current memory context.
+ */
+bool
+lead_reader_read(LeadReader *reader, Rulebook *rulebook, Datum key,
+				 Snapshot snapshot, bool as_owner)
+{
+	if (reader->from_text)
+		key = InputFunctionCall(&reader->input, TextDatumGetCString(key), reader->param, -1);
+	else if (OidIsValid(reader->from_integer))
+	{
+		Oid			output;
+		bool		is_varlena;
+
+		getTypeOutputInfo(reader->from_integer, &output, &is_varlena);
+		key = InputFunctionCall(&reader->input, OidOutputFunctionCall(output, key),
+								reader->param, -1);
+	}
+	reader->rulebook = rulebook;
+	reader->context = CurrentMemoryContext;
+	reader->found = false;
+	relation_query(rulebook->source, psprintf("%s row", rulebook->model), as_owner,
+				   reader->query, reader->column_type, key, snapshot, read_lead, reader);
+	return reader->found;
 }

@@ -40,6 +40,13 @@ extern void relation_query(Oid relid, const char *name, bool as_owner,
 						   const char *query, Oid type, Datum value,
 						   Snapshot snapshot, SourceRowFunction function,
 						   void *arg);
+
+/* Reads leads by keys of a given type. */
+typedef struct LeadReader LeadReader;
+
+extern LeadReader *lead_reader_create(const Rulebook *rulebook, Oid key_type);
+extern bool lead_reader_read(LeadReader *reader, Rulebook *rulebook, Datum key,
+							 Snapshot snapshot, bool as_owner);
 extern int	source_read(Rulebook *rulebook, const char *key_column,
 						Oid key_type, Datum key, Snapshot snapshot);
 

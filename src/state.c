@@ -38,6 +38,7 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/procarray.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -164,6 +165,8 @@ state_table_recover(StateTable *table)
 	MemoryContextSwitchTo(caller);
 }
 
+static StateTable *create_table(Oid relid, bool read_only);
+
 /*
  * state_table_create
  *		Learn what there is to know of a state table, in the current memory
@@ -175,14 +178,47 @@ state_table_recover(StateTable *table)
 StateTable *
 state_table_create(Oid relid)
 {
+	return create_table(relid, false);
+}
+
+/*
+ * state_table_create_reader
+ *		The same for those who only ever call state_read(); also on a standby.
+ */
+StateTable *
+state_table_create_reader(Oid relid)
+{
+	return create_table(relid, true);
+}
+
+/*
+ * state_table_of
+ *		OID of a model's state table; InvalidOid if there is none.
+ */
+Oid
+state_table_of(const char *model)
+{
+	char		name[NAMEDATALEN];
+
+	if (strlen(model) > MODEL_NAME_MAXLEN)
+		return InvalidOid;
+	snprintf(name, sizeof(name), "%s_state", model);
+	return get_relname_relid(name, get_namespace_oid(LEADSCORE_SCHEMA, false));
+}
+
+static StateTable *
+create_table(Oid relid, bool read_only)
+{
+	LOCKMODE	lock = read_only ? AccessShareLock : RowExclusiveLock;
 	StateTable *table = palloc0(sizeof(StateTable));
-	Relation	rel = try_relation_open(relid, RowExclusiveLock);
+	Relation	rel = try_relation_open(relid, lock);
 	ListCell   *lc;
 	int			n = 0;
 
 	if (rel == NULL)
 		return NULL;
 	table->relid = relid;
+	table->read_only = read_only;
 	table->owner = rel->rd_rel->relowner;
 	table->desc = CreateTupleDescCopy(RelationGetDescr(rel));
 	table->key_index = -1;
@@ -217,7 +253,7 @@ state_table_create(Oid relid)
 		palloc(sizeof(IndexInfo *) * (list_length(table->index_oids) + 1));
 	foreach(lc, table->index_oids)
 	{
-		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+		Relation	index = index_open(lfirst_oid(lc), lock);
 		IndexInfo  *info = BuildIndexInfo(index);
 
 		table->result_rel->ri_IndexRelationInfo[n] = info;
@@ -258,16 +294,19 @@ void
 state_table_open(StateTable *table)
 {
 	SubTransactionId subtransaction = GetCurrentSubTransactionId();
-	LOCKMODE	lock = subtransaction == table->locked_in ?
-		NoLock : RowExclusiveLock;
+	LOCKMODE	lock = subtransaction == table->locked_in ? NoLock :
+		table->read_only ? AccessShareLock : RowExclusiveLock;
 	ListCell   *lc;
 	int			n = 0;
 
 	table->rel = table_open(table->relid, lock);
 	table->result_rel->ri_RelationDesc = table->rel;
 	foreach(lc, table->index_oids)
-		table->result_rel->ri_IndexRelationDescs[n++] =
-			index_open(lfirst_oid(lc), lock);
+	{
+		if (!table->read_only || n == table->key_index)
+			table->result_rel->ri_IndexRelationDescs[n] = index_open(lfirst_oid(lc), lock);
+		n++;
+	}
 }
 
 void
@@ -279,6 +318,8 @@ state_table_close(StateTable *table)
 	{
 		Relation	index = table->result_rel->ri_IndexRelationDescs[i];
 
+		if (table->read_only && i != table->key_index)
+			continue;
 		index_insert_cleanup(index, table->result_rel->ri_IndexRelationInfo[i]);
 		index_close(index, NoLock);
 	}
@@ -479,6 +520,74 @@ state_find(StateTable *table, Datum key, bool nowait, bool *locked,
 		read_row(table, table->old_slot, row);
 	index_endscan(scan);
 
+	return found;
+}
+
+/*
+ * state_row_of_slot
+ *		The row in the slot that a scan of another index has filled.
+ */
+void
+state_row_of_slot(StateTable *table, StateRow *row)
+{
+	read_values(table, table->old_slot, row);
+}
+
+/*
+ * state_bound_index
+ *		The index on score_bound; InvalidOid if there is none.
+ */
+Oid
+state_bound_index(const StateTable *table)
+{
+	for (int i = 0; i < table->result_rel->ri_NumIndices; i++)
+	{
+		IndexInfo  *info = table->result_rel->ri_IndexRelationInfo[i];
+
+		/* complete but for the NULLs */
+		if (info->ii_NumIndexKeyAttrs == 1 &&
+			info->ii_IndexAttrNumbers[0] == table->columns[STATE_SCORE_BOUND] &&
+			list_length(info->ii_Predicate) == 1 && IsA(linitial(info->ii_Predicate), NullTest))
+			return list_nth_oid(table->index_oids, i);
+	}
+	return InvalidOid;
+}
+
+/*
+ * state_row_part
+ *		What a state remembers of the lead's own row.
+ */
+void
+state_row_part(const StateRow *row, RowPart *part)
+{
+	part->fit = DatumGetFloat8(row->values[STATE_FIT]);
+	part->base = row->isnull[STATE_ENGAGEMENT_BASE] ? 0 :
+		DatumGetFloat8(row->values[STATE_ENGAGEMENT_BASE]);
+	part->nkept = 0;
+	part->kept = NULL;
+	if (!row->isnull[STATE_KEPT_RULES])
+	{
+		ArrayType  *array = DatumGetArrayTypeP(row->values[STATE_KEPT_RULES]);
+
+		part->nkept = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+		part->kept = (const int64 *) ARR_DATA_PTR(array);
+	}
+}
+
+/*
+ * state_read
+ *		A lead's row as a snapshot sees it; false if there is none.  Its values
+ *		are valid until the table is closed or searched again.
+ */
+bool
+state_read(StateTable *table, Datum key, Snapshot snapshot, StateRow *row)
+{
+	IndexScanDesc scan = begin_scan(table, snapshot, key);
+	bool		found = index_getnext_slot(scan, ForwardScanDirection, table->old_slot);
+
+	if (found)
+		read_values(table, table->old_slot, row);
+	index_endscan(scan);
 	return found;
 }
 

@@ -15,6 +15,8 @@
 #include "nodes/execnodes.h"
 #include "storage/itemptr.h"
 
+#include "evaluate.h"
+
 /* The columns that we write; the names are in state.c. */
 typedef enum StateColumn
 {
@@ -84,11 +86,20 @@ typedef struct StateTable
 	bool		has_expressions;	/* some index runs somebody's code */
 	SubTransactionId locked_in; /* subtransaction that took the locks */
 
+	bool		read_only;		/* only the index on the key is opened */
+
 	/* while open */
 	Relation	rel;
 } StateTable;
 
+extern Oid	state_table_of(const char *model);
 extern StateTable *state_table_create(Oid relid);
+extern StateTable *state_table_create_reader(Oid relid);
+extern Oid	state_bound_index(const StateTable *table);
+extern void state_row_of_slot(StateTable *table, StateRow *row);
+extern void state_row_part(const StateRow *row, RowPart *part);
+extern bool state_read(StateTable *table, Datum key, Snapshot snapshot,
+					   StateRow *row);
 extern void state_table_recover(StateTable *table);
 extern bool is_key_type(Oid type);
 extern void state_table_open(StateTable *table);
