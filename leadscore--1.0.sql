@@ -2770,11 +2770,15 @@ CREATE FUNCTION leadscore._write_back_is_stale(model text, lead text, state text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT string_agg(format('%s.%I IS DISTINCT FROM %s.%s::text::%s', lead, at.attname, state, c.state_column,
+	-- a score that fades is as of the last write; a temperature whose time has
+	-- passed is advance()'s
+	SELECT string_agg(format('(%s AND %s.%I IS DISTINCT FROM %s.%s::text::%s)', format(c.while, state), lead, at.attname, state, c.state_column,
 							 format_type(at.atttypid, at.atttypmod)), ' OR ')
 	FROM leadscore.attachment a,
-		 LATERAL (VALUES (a.score_column, 'score'), (a.temperature_column, 'temperature'),
-						 (a.grade_column, 'grade'), (a.stage_column, 'stage')) c(lead_column, state_column)
+		 LATERAL (VALUES (a.score_column, 'score', 'NOT %1$s.fading'),
+						 (a.temperature_column, 'temperature', '(%1$s.next_change_at <= statement_timestamp()) IS NOT TRUE'),
+						 (a.grade_column, 'grade', '(%1$s.next_change_at <= statement_timestamp()) IS NOT TRUE'),
+						 (a.stage_column, 'stage', 'true')) c(lead_column, state_column, while)
 	JOIN pg_attribute at ON at.attname = c.lead_column
 	WHERE a.model = _write_back_is_stale.model AND at.attrelid = a.target AND at.attnum > 0 AND NOT at.attisdropped
 $$;

@@ -391,6 +391,8 @@ fold_lead(Folding *folding, CollectedLead *lead)
 				engagement_merge(change.added, later->added);
 		}
 		change.recompute = recompute;
+		change.writes_back = true;
+		change.at_commit = true;
 		change.at = folding->now;
 		(void) scorer_update_locked(scorer, lead->key, &change);
 		return;
@@ -431,6 +433,22 @@ list_leads(Folding *folding)
 	}
 	sorting_states = folding->scorer->states;
 	qsort(folding->leads, folding->nleads, sizeof(CollectedLead *), compare_leads);
+}
+
+/*
+ * Has a model anything to look up before its leads are known?
+ */
+static bool
+needs_resolving(const Folding *folding)
+{
+	const Rulebook *rulebook = folding->scorer->rulebook;
+
+	for (int i = 0; i < rulebook->nactivities; i++)
+	{
+		if (rulebook->activities[i].match >= 0 || rulebook->activities[i].event_key != NULL)
+			return true;
+	}
+	return false;
 }
 
 static void
@@ -583,7 +601,8 @@ fold_collected(List *models, bool may_wait)
 	{
 		FoldStep	step = {&foldings[i], NULL};
 
-		errors[i] = catch_error(resolve_step, &step);
+		if (needs_resolving(&foldings[i]))
+			errors[i] = catch_error(resolve_step, &step);
 		list_leads(&foldings[i]);
 	}
 

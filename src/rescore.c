@@ -604,6 +604,7 @@ leadscore_advance_batch(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	change.at = PG_GETARG_TIMESTAMPTZ(2);
+	change.writes_back = true;
 	lead_context = AllocSetContextCreate(context, "leadscore lead", ALLOCSET_DEFAULT_SIZES);
 	foreach(lc, due_leads(scorer, PG_GETARG_INT32(1), change.at))
 	{

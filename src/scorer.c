@@ -24,7 +24,9 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -1293,6 +1295,86 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 	return summary;
 }
 
+/* Writing back where errors are caught. */
+typedef struct LeadUpdate
+{
+	Scorer	   *scorer;
+	Datum		key;
+} LeadUpdate;
+
+static void
+update_lead(void *arg)
+{
+	LeadUpdate *update = (LeadUpdate *) arg;
+	Scorer	   *scorer = update->scorer;
+	const char *target = qualified_relation_name(scorer->target);
+	const char *column = quote_identifier(scorer->key_column);
+	Impersonation impersonation;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SPIPlanPtr	plan;
+
+	impersonate(&impersonation, relation_owner(scorer->target), "pg_catalog, pg_temp");
+	SPI_connect();
+	/* the trigger write_back() sets the columns; who holds the row will set them */
+	plan = SPI_prepare(psprintf("UPDATE %s t SET %s = t.%s WHERE t.%s OPERATOR(pg_catalog.=) $1 "
+								"AND EXISTS (SELECT FROM %s l WHERE l.%s OPERATOR(pg_catalog.=) $1 "
+								"FOR NO KEY UPDATE SKIP LOCKED)",
+								target, column, column, column, target, column),
+					   1, &scorer->key_type);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, &update->key, NULL, snapshot, InvalidSnapshot,
+							 false, true, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write back to %s", target);
+	SPI_finish();
+	impersonate_end(&impersonation);
+	UnregisterSnapshot(snapshot);
+}
+
+/*
+ * Has a table triggers for updated rows that may be put off until the end of
+ * the transaction?
+ */
+static bool
+may_defer_triggers(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	TriggerDesc *triggers = rel->trigdesc;
+	bool		found = rel->rd_rel->relkind != RELKIND_RELATION;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		found |= triggers->triggers[i].tgdeferrable &&
+			TRIGGER_FOR_UPDATE(triggers->triggers[i].tgtype);
+	table_close(rel, AccessShareLock);
+
+	return found;
+}
+
+/*
+ * The temperature or the grade of a lead has changed without a write of its
+ * row: have the columns set that are written back.
+ *
+ * What is queued as the transaction commits is never fired: then the columns
+ * are left to advance() or the next write.
+ */
+static void
+write_back_crossing(Scorer *scorer, Datum key, bool at_commit)
+{
+	LeadUpdate	update = {scorer, key};
+	ErrorData  *error;
+	bool		any = false;
+
+	for (int i = 0; i < NUM_WRITE_BACKS; i++)
+		any |= scorer->write_back[i] != NULL;
+	if (!any || (at_commit && may_defer_triggers(scorer->target)))
+		return;
+	error = catch_error(update_lead, &update);
+	if (error != NULL &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+		ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE))
+		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key), error->sqlerrcode,
+					 psprintf("columns could not be written back: %s", error->message));
+}
+
 /*
  * scorer_update_locked
  *		Bring the state of a lead up to date, which this transaction has
@@ -1313,6 +1395,7 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *change)
 	bool		had_problem;
 	bool		gone;
 	bool		written = false;
+	bool		crossed = false;
 
 	scorer->nfailures = 0;
 	state_table_open(states);
@@ -1369,8 +1452,15 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *change)
 		deleting_xact = GetTopTransactionId();
 	}
 	else if (scorer_has_news(scorer, &old, &row))
+	{
+		crossed = DatumGetBool(row.values[STATE_LEAD_EXISTS]) &&
+			(state_differs(states, &old, &row, STATE_TEMPERATURE) ||
+			 state_differs(states, &old, &row, STATE_GRADE));
 		written = state_update(states, &old, &row);
+	}
 	state_table_close(states);
+	if (crossed && change->writes_back)
+		write_back_crossing(scorer, key, change->at_commit);
 
 	if (read == READ_FOUND)
 	{

@@ -83,6 +83,9 @@ typedef struct ScorerChange
 	bool		recompute;		/* what it did is to be made anew from history */
 	Engagement *added;			/* new events, or NULL */
 	List	   *later;			/* LaterEvents of the future */
+	bool		writes_back;	/* the lead's row is to show it, if its temperature
+								 * or grade changes */
+	bool		at_commit;		/* triggers that are deferred come no more */
 	TimestampTz at;				/* as of when */
 } ScorerChange;
 
