@@ -19,6 +19,7 @@
 #   leadscore_down            stop the server, remove the work folder (EXIT trap)
 #   ensure_packages [PKG...]  install with apt what building and testing need
 #                             and is not there, and the extra packages PKG
+#   wish_for_package PKG      the same for what may be missing
 #   find_pg_config            choose the server: sets PG_CONFIG, PG_BIN, PG_MAJOR
 #   make_workdir [DIR]        sets WORK, a folder that the server's user owns;
 #                             a given DIR is kept at the end
@@ -180,6 +181,22 @@ ensure_packages() {
 	apt_get install --no-install-recommends "${need[@]}" >"$log" 2>&1 ||
 		{ apt_get update && apt_get install --no-install-recommends "${need[@]}"; } >"$log" 2>&1 ||
 		{ release_main_cluster; cat "$log" >&2; rm -f "$log"; die "could not install ${need[*]}"; }
+	release_main_cluster
+	rm -f "$log"
+}
+
+# wish_for_package PKG: install a package that only some test needs, which is
+# skipped where there is none
+wish_for_package() {
+	local log
+	dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q ' installed$' && return 0
+	[ -z "${LEADSCORE_NO_INSTALL:-}" ] && apt-cache show "$1" >/dev/null 2>&1 || return 0
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null || return 0
+	log=$(mktemp)
+	hold_main_cluster
+	if apt_get install --no-install-recommends "$1" >"$log" 2>&1; then
+		say "installed $1"
+	fi
 	release_main_cluster
 	rm -f "$log"
 }
