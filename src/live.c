@@ -168,6 +168,7 @@ typedef struct LiveModel
 	bool		row_security;
 	LeadReader *reader;
 	SPIPlanPtr	plan;
+	TupleDesc	result_desc;	/* of _live() */
 } LiveModel;
 
 /* A lead to be evaluated as of now. */
@@ -380,7 +381,6 @@ leadscore_live(PG_FUNCTION_ARGS)
 	LiveModel  *model;
 	StateRow	row;
 	Evaluation	result;
-	TupleDesc	desc;
 	Datum		values[6];
 	bool		nulls[6] = {false};
 
@@ -402,9 +402,16 @@ leadscore_live(PG_FUNCTION_ARGS)
 	if (!evaluate_state(site, model, &row, &result))
 		PG_RETURN_NULL();
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	desc = BlessTupleDesc(desc);
+	if (model->result_desc == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(site->context);
+		TupleDesc	desc;
+
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		model->result_desc = BlessTupleDesc(CreateTupleDescCopy(desc));
+		MemoryContextSwitchTo(caller);
+	}
 	values[0] = Int32GetDatum(evaluation_score_clamped(site->rulebook, &result));
 	values[1] = CStringGetTextDatum(temperature_label(evaluation_temperature(site->rulebook, &result)));
 	values[2] = PointerGetDatum(evaluation_grade(site->rulebook, &result));
@@ -412,7 +419,7 @@ leadscore_live(PG_FUNCTION_ARGS)
 	values[4] = Float8GetDatum(result.axis[AXIS_ENGAGEMENT]);
 	values[5] = BoolGetDatum(result.disqualified);
 
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(model->result_desc, values, nulls)));
 }
 
 
