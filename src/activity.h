@@ -53,6 +53,8 @@ typedef struct ActivitySource
 	char	   *lead_key_sql;	/* in parentheses, for queries under a search_path
 								 * that holds pg_catalog alone */
 	char	   *event_key_sql;
+	bool		lead_key_fails;	/* lead_key may end in an error, on rows of
+								 * anybody */
 	char	   *filter_sql;		/* with AND before it: that part of the filter that
 								 * cannot fail, or empty */
 	ExprState  *lead_key;

@@ -114,6 +114,36 @@ require_attachment_owner(const char *model, Snapshot snapshot)
 }
 
 /*
+ * Tables of events get triggers, and are read with the rights of their owners.
+ *
+ * Of an attached model each source was written by the owner of its table: see
+ * check_activity_source_row().
+ */
+static void
+require_events_owner(const char *model, Snapshot snapshot)
+{
+	Relation	rel = table_open(leadscore_relation("activity_source"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_activity_source_model, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, leadscore_relation("activity_source_pkey"), true,
+							  snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		require_owner(model,
+					  DatumGetObjectId(heap_getattr(tuple, Anum_activity_source_relation,
+													RelationGetDescr(rel), &isnull)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/*
  * Keep the row of a model as it is until the end of the transaction: whoever
  * may write rules must not turn it to somebody else's relations between our
  * look at their owners and the commit of the attachment.
@@ -178,6 +208,8 @@ require_model_owner(const char *model)
 		require_owner(model, DatumGetObjectId(values[Anum_model_source - 1]));
 	systable_endscan(scan);
 	require_attachment_owner(model, snapshot);
+	if (!has_row_for_model("attachment", model))
+		require_events_owner(model, snapshot);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 }

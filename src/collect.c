@@ -25,6 +25,7 @@
 #include "utils/typcache.h"
 
 #include "collect.h"
+#include "scorer.h"
 #include "settle.h"
 
 /* Leads whose state was merely written, and are remembered one by one. */
@@ -129,21 +130,87 @@ collected_lead(Collected *collected, Datum key, const char *value)
 	return lead;
 }
 
+static Engagement *
+copy_engagement(const Engagement *engagement)
+{
+	Engagement *copy = engagement_create(engagement->rules);
+
+	engagement_merge(copy, engagement);
+	return copy;
+}
+
 /*
  * collected_merge
- *		Add what was collected of a lead to another entry, which may take parts
- *		of it over.
+ *		Add what was collected of a lead to another entry, in the current memory
+ *		context; none of it is shared.
  */
 void
 collected_merge(CollectedLead *into, const CollectedLead *from)
 {
+	ListCell   *lc;
+
 	into->recompute |= from->recompute;
-	if (into->added == NULL)
-		into->added = from->added;
-	else if (from->added != NULL)
-		engagement_merge(into->added, from->added);
-	into->later = list_concat_copy(into->later, from->later);
-	into->event_keys = list_concat_copy(into->event_keys, from->event_keys);
+	if (into->recompute)
+		return;					/* nothing else matters then */
+	if (from->added != NULL)
+	{
+		if (into->added == NULL)
+			into->added = copy_engagement(from->added);
+		else
+			engagement_merge(into->added, from->added);
+	}
+	foreach(lc, from->later)
+	{
+		const LaterEvent *later = (const LaterEvent *) lfirst(lc);
+		LaterEvent *copy = palloc(sizeof(LaterEvent));
+
+		copy->at = later->at;
+		copy->added = copy_engagement(later->added);
+		into->later = lappend(into->later, copy);
+	}
+	foreach(lc, from->event_keys)
+	{
+		const CollectedKey *key = (const CollectedKey *) lfirst(lc);
+		CollectedKey *copy = palloc(sizeof(CollectedKey));
+
+		copy->activity = key->activity;
+		copy->key = pstrdup(key->key);
+		into->event_keys = lappend(into->event_keys, copy);
+	}
+}
+
+/*
+ * collected_set_key_type
+ *		The leads have got keys of another type since: go on with those.
+ *
+ * Their table was rewritten, so what they did is made anew.
+ */
+void
+collected_set_key_type(Collected *collected, Oid key_type)
+{
+	Oid			old_type = collected->key_type;
+	HTAB	   *old_leads = collected->leads;
+	MemoryContext caller;
+	HASH_SEQ_STATUS all;
+	CollectedLead *lead;
+
+	if (same_key_type(key_type, old_type))
+		return;
+	collected->key_type = key_type;
+	collected->leads = create_leads(GetMemoryChunkContext(collected));
+	caller = MemoryContextSwitchTo(GetMemoryChunkContext(collected));
+	hash_seq_init(&all, old_leads);
+	while ((lead = hash_seq_search(&all)) != NULL)
+	{
+		Datum		key = (Datum) 0;
+
+		if (lead->value == NULL && !convert_key(lead->key, old_type, key_type, &key))
+			continue;
+		collected_lead(collected, key, lead->value)->recompute |=
+			lead->recompute || lead->added != NULL || lead->later != NIL;
+	}
+	hash_destroy(old_leads);
+	MemoryContextSwitchTo(caller);
 }
 
 
@@ -201,7 +268,7 @@ merge_level(Level *level, Level *into)
 
 		if (to == NULL)
 			to = make_collected(into, from->model, from->key_type, from->rules);
-		to->crowded |= from->crowded;
+		collected_set_key_type(to, from->key_type);
 		if (to->rules == 0)
 			to->rules = from->rules;
 		caller = MemoryContextSwitchTo(into->context);
@@ -218,8 +285,8 @@ merge_level(Level *level, Level *into)
 		}
 		MemoryContextSwitchTo(caller);
 	}
-	/* parts of it live on in the parent */
-	MemoryContextSetParent(level->context, into->context);
+	/* a transaction may have as many subtransactions as it has events */
+	MemoryContextDelete(level->context);
 }
 
 static void
@@ -317,6 +384,7 @@ current_collected(const char *model, Oid key_type, uint64 rules)
 	collected = find_collected(levels, model);
 	if (collected == NULL)
 		collected = make_collected(levels, model, key_type, rules);
+	collected_set_key_type(collected, key_type);
 	return collected;
 }
 
@@ -395,8 +463,20 @@ collect_written(const char *model, Oid key_type, Datum key)
 {
 	Collected  *collected = current_collected(model, key_type, 0);
 
+	/* more are left to whoever touches them next */
 	if (hash_get_num_entries(collected->leads) < MAX_WRITTEN)
 		(void) collected_lead(collected, key, NULL);
-	else
-		collected->crowded = true;
+}
+
+/*
+ * collect_value
+ *		A lead that we write goes by a value: nobody is to look it up who has not
+ *		seen us.
+ */
+void
+collect_value(const char *model, Oid key_type, const char *value)
+{
+	Collected  *collected = current_collected(model, key_type, 0);
+
+	(void) collected_lead(collected, (Datum) 0, value);
 }

@@ -42,7 +42,6 @@ typedef struct Collected
 	Oid			key_type;
 	uint64		rules;			/* that the summaries were made by */
 	HTAB	   *leads;			/* by key and by value */
-	bool		crowded;		/* there are more whose state was written */
 } Collected;
 
 /*
@@ -58,6 +57,8 @@ extern void collect_event(const char *model, Oid key_type, Datum key,
 extern void collect_recompute(const char *model, Oid key_type, Datum key,
 							  const char *value);
 extern void collect_written(const char *model, Oid key_type, Datum key);
+extern void collect_value(const char *model, Oid key_type, const char *value);
+extern void collected_set_key_type(Collected *collected, Oid key_type);
 extern CollectedLead *collected_lead(Collected *collected, Datum key,
 									 const char *value);
 extern void collected_merge(CollectedLead *into, const CollectedLead *from);

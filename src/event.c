@@ -17,6 +17,8 @@
 
 #include <ctype.h>
 
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
@@ -30,8 +32,10 @@
 #include "utils/numeric.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "event.h"
+#include "problem.h"
 #include "source.h"
 #include "state.h"
 
@@ -273,39 +277,25 @@ integer_value(Datum value, Oid type, int64 *result)
 	}
 }
 
-static Datum
-convert_by_text(Datum value, Oid from, Oid to)
+/*
+ * key_text
+ *		A key as text, the same for all values that the type takes for equal:
+ *		without the blanks that pad a char(n), and as 1 where a numeric is 1.00.
+ */
+char *
+key_text(Datum value, Oid type)
 {
 	Oid			output;
 	bool		is_varlena;
-	Oid			input;
-	Oid			param;
+	char	   *text;
 
-	getTypeOutputInfo(from, &output, &is_varlena);
-	getTypeInputInfo(to, &input, &param);
-	return OidInputFunctionCall(input, OidOutputFunctionCall(output, value), param, -1);
-}
-
-/* A conversion where errors are caught. */
-typedef struct KeyConversion
-{
-	Datum		value;
-	Oid			from;
-	Oid			to;
-	Datum		back;
-} KeyConversion;
-
-static Datum
-equal_key(Oid type, Datum a, Datum b)
-{
-	int16		length;
-	bool		by_value;
-
-	/* 1.0 is 1 */
 	if (type == NUMERICOID)
-		return DirectFunctionCall2(numeric_eq, a, b);
-	get_typlenbyval(type, &length, &by_value);
-	return BoolGetDatum(datum_image_eq(a, b, by_value, length));
+		value = DirectFunctionCall1(numeric_trim_scale, value);
+	getTypeOutputInfo(type, &output, &is_varlena);
+	text = OidOutputFunctionCall(output, value);
+	if (type == BPCHAROID)
+		text[bpchartruelen(text, strlen(text))] = '\0';
+	return text;
 }
 
 /*
@@ -335,19 +325,24 @@ looks_like_key(const char *text, Oid type)
 		return true;
 	if (*c == '-')
 		c++;
-	if (!isdigit((unsigned char) *c) || strlen(c) > (type == NUMERICOID ? 100 : 18))
+	if (!isdigit((unsigned char) *c) || strlen(c) > (type == NUMERICOID ? 100 : 19))
 		return false;
 	for (; *c != '\0'; c++)
 	{
 		if (!isdigit((unsigned char) *c))
 			return false;
 	}
-	if (type == INT4OID || type == INT2OID)
+	if (type != NUMERICOID)
 	{
-		int64		value = strtoll(text, NULL, 10);
+		long long	value;
 
-		return type == INT4OID ? value >= PG_INT32_MIN && value <= PG_INT32_MAX :
-			value >= PG_INT16_MIN && value <= PG_INT16_MAX;
+		errno = 0;
+		value = strtoll(text, NULL, 10);
+		if (errno != 0)
+			return false;
+		return type == INT8OID ||
+			(type == INT4OID ? value >= PG_INT32_MIN && value <= PG_INT32_MAX :
+			 value >= PG_INT16_MIN && value <= PG_INT16_MAX);
 	}
 	return true;
 }
@@ -363,9 +358,9 @@ bool
 convert_key(Datum value, Oid from, Oid to, Datum *result)
 {
 	int64		integer;
-	Datum		back;
-	Oid			output;
-	bool		is_varlena;
+	char	   *text;
+	Oid			input;
+	Oid			param;
 
 	*result = value;
 	if (from == to || (from == VARCHAROID && to == TEXTOID) ||
@@ -391,14 +386,13 @@ convert_key(Datum value, Oid from, Oid to, Datum *result)
 				break;
 		}
 	}
-	getTypeOutputInfo(from, &output, &is_varlena);
-	if (!looks_like_key(OidOutputFunctionCall(output, value), to))
+	/* either way, since it is looked up the other way in a history */
+	text = key_text(value, from);
+	if (!looks_like_key(text, to) || !looks_like_key(text, from))
 		return false;
-	*result = convert_by_text(value, from, to);
-	if (!looks_like_key(OidOutputFunctionCall(output, value), from))
-		return false;
-	back = convert_by_text(*result, to, from);
-	return DatumGetBool(equal_key(from, back, value));
+	getTypeInputInfo(to, &input, &param);
+	*result = OidInputFunctionCall(input, text, param, -1);
+	return strcmp(key_text(*result, to), text) == 0;
 }
 
 
@@ -452,6 +446,10 @@ typedef struct HistoryReading
 	Oid			key_type;
 	Datum		key;
 	TimestampTz upto;
+	const char *match;			/* the value of the lead that is asked for */
+	bool		reads_all;		/* the rows are of all leads */
+	Snapshot	snapshot;
+	bool		as_owner;
 	HTAB	   *delivered;		/* events with a key */
 	History    *history;
 } HistoryReading;
@@ -550,6 +548,25 @@ deliver_event(HistoryReading *reading, const Event *event)
 	MemoryContextSwitchTo(caller);
 }
 
+/*
+ * Is an event one of the lead whose history is read?
+ */
+static bool
+is_of_lead(const HistoryReading *reading, const Event *event)
+{
+	TypeCacheEntry *type;
+	Datum		key;
+
+	if (event->match != NULL)
+		return strcmp(event->match, reading->match) == 0;
+	if (!convert_key(event->lead_key, reading->activity->lead_key_type,
+					 reading->key_type, &key))
+		return false;
+	type = lookup_type_cache(reading->key_type, TYPECACHE_EQ_OPR_FINFO);
+	return DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, type->typcollation,
+										  key, reading->key));
+}
+
 static void
 read_history_row(TupleTableSlot *row, void *arg)
 {
@@ -563,7 +580,7 @@ read_history_row(TupleTableSlot *row, void *arg)
 	caller = MemoryContextSwitchTo(reading->row_context);
 	activity_fill_slot(reading->activity, row, 0);
 	(void) event_read(reading->rulebook, reading->activity, &event, &failures);
-	if (event.counts)
+	if (event.counts && (!reading->reads_all || is_of_lead(reading, &event)))
 	{
 		if (event.key != NULL)
 			deliver_event(reading, &event);
@@ -574,47 +591,45 @@ read_history_row(TupleTableSlot *row, void *arg)
 }
 
 /*
- * Read the events of a lead from one of the tables.
+ * Read the events of a lead from the table at hand, by a query that finds them,
+ * or all that there are.
  */
 static void
-read_activity(HistoryReading *reading, const char *match, Snapshot snapshot,
-			  bool as_owner)
+read_events(void *arg)
 {
+	HistoryReading *reading = (HistoryReading *) arg;
 	ActivitySource *activity = reading->activity;
 	char	   *columns = activity_column_list(activity);
-	char	   *query;
-	Oid			type;
+	const char *name = reading->rulebook->model;
+	const char *condition;
+	Oid			type = TEXTOID;
 	Datum		value;
 	HASH_SEQ_STATUS all;
 	DeliveredEvent *entry;
 
 	if (activity->match >= 0)
-	{
-		if (match == NULL)
-			return;
-		type = TEXTOID;
-		value = CStringGetTextDatum(match);
-		query = psprintf("SELECT %s FROM %s WHERE lower(%s) = $1%s",
-						 activity->ncolumns > 0 ? columns + 2 : "1",
-						 qualified_relation_name(activity->relation),
-						 activity->lead_key_sql, activity->filter_sql);
-	}
+		value = CStringGetTextDatum(reading->match);
 	else
 	{
 		type = activity->lead_key_type;
 		if (!convert_key(reading->key, reading->key_type, type, &value))
 			return;
-		query = psprintf("SELECT %s FROM %s WHERE %s = $1%s",
-						 activity->ncolumns > 0 ? columns + 2 : "1",
-						 qualified_relation_name(activity->relation),
-						 activity->lead_key_sql, activity->filter_sql);
 	}
+	/* the parameter has a type either way */
+	condition = reading->reads_all ? "$1 IS NOT NULL" :
+		psprintf(activity->match >= 0 ? "lower(%s) = $1" : "%s = $1",
+				 activity->lead_key_sql);
 
 	reading->delivered = activity->event_key != NULL ?
 		create_delivered(reading->context) : NULL;
 	relation_query(activity->relation,
-				   psprintf("%s %s", reading->rulebook->model, activity->name),
-				   as_owner, query, type, value, snapshot, read_history_row, reading);
+				   psprintf(reading->reads_all ? "%s all %s" : "%s %s", name, activity->name),
+				   reading->as_owner,
+				   psprintf("SELECT %s FROM %s WHERE %s%s",
+							activity->ncolumns > 0 ? columns + 2 : "1",
+							qualified_relation_name(activity->relation),
+							condition, activity->filter_sql),
+				   type, value, reading->snapshot, read_history_row, reading);
 	if (reading->delivered != NULL)
 	{
 		hash_seq_init(&all, reading->delivered);
@@ -622,6 +637,44 @@ read_activity(HistoryReading *reading, const char *match, Snapshot snapshot,
 			count_event(reading, &entry->event);
 		hash_destroy(reading->delivered);
 	}
+}
+
+/*
+ * Read the events of a lead from one of the tables.
+ *
+ * Where the lead's key takes some computing, a row of anybody may not have one:
+ * no query gets past it, but one that leaves it to us.
+ */
+static void
+read_activity(HistoryReading *reading)
+{
+	History    *total = reading->history;
+	History		part;
+
+	reading->reads_all = false;
+	if (!reading->activity->lead_key_fails || IsInParallelMode())
+	{
+		read_events(reading);
+		return;
+	}
+	/* an index on the expression keeps such rows away */
+	for (;;)
+	{
+		ErrorData  *error;
+
+		part.summary = engagement_create(reading->rulebook->activity_rules);
+		part.later = NIL;
+		reading->history = &part;
+		error = catch_error(read_events, reading);
+		if (error == NULL)
+			break;
+		if (reading->reads_all)
+			ReThrowError(error);
+		reading->reads_all = true;
+	}
+	reading->history = total;
+	engagement_merge(total->summary, part.summary);
+	total->later = list_concat(total->later, part.later);
 }
 
 /*
@@ -650,6 +703,8 @@ history_read(Rulebook *rulebook, Oid key_type, Datum key, char *const *matches,
 	reading.key_type = key_type;
 	reading.key = key;
 	reading.upto = upto;
+	reading.snapshot = snapshot;
+	reading.as_owner = as_owner;
 	reading.history = history;
 	for (int i = 0; i < rulebook->nactivities; i++)
 	{
@@ -658,8 +713,9 @@ history_read(Rulebook *rulebook, Oid key_type, Datum key, char *const *matches,
 		if (!activity->usable || activity->nrules == 0)
 			continue;
 		reading.activity = activity;
-		read_activity(&reading, activity->match >= 0 ? matches[activity->match] : NULL,
-					  snapshot, as_owner);
+		reading.match = activity->match >= 0 ? matches[activity->match] : NULL;
+		if (activity->match < 0 || reading.match != NULL)
+			read_activity(&reading);
 	}
 	MemoryContextDelete(reading.row_context);
 }

@@ -51,6 +51,7 @@ extern void event_add(const Rulebook *rulebook, const Event *event,
 					  Engagement *summary);
 extern bool same_event(const ActivitySource *activity, const Event *a,
 					   const Event *b);
+extern char *key_text(Datum value, Oid type);
 extern bool convert_key(Datum value, Oid from, Oid to, Datum *result);
 extern char *activity_column_list(const ActivitySource *activity);
 extern void activity_fill_slot(ActivitySource *activity, TupleTableSlot *row,

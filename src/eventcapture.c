@@ -249,20 +249,46 @@ truncated_event(TupleTableSlot *row, void *arg)
 	MemoryContextSwitchTo(caller);
 }
 
+/*
+ * The same, given the columns that the expressions read.
+ */
+static void
+truncated_row(TupleTableSlot *row, void *arg)
+{
+	EventTable *table = (EventTable *) arg;
+	Event		event;
+	RuleFailure *failures;
+	MemoryContext caller;
+
+	MemoryContextReset(table->row_context);
+	caller = MemoryContextSwitchTo(table->row_context);
+	activity_fill_slot(table->activity, row, 0);
+	(void) event_read(table->rulebook, table->activity, &event, &failures);
+	recompute_lead(table, &event);
+	MemoryContextSwitchTo(caller);
+}
+
 static void
 events_truncated(EventTable *table, Relation rel)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	char	   *columns = activity_column_list(table->activity);
+	bool		by_row = table->activity->lead_key_fails;
 
-	/* tables that inherit from this one may keep their rows */
+	/*
+	 * Tables that inherit from this one may keep their rows.  A query over
+	 * lead_key ends where a row has none.
+	 */
 	relation_read_many(RelationGetRelid(rel),
-					   psprintf("SELECT DISTINCT %s FROM %s%s AS %s WHERE true%s",
-								table->activity->lead_key_sql,
+					   psprintf("SELECT %s FROM %s%s AS %s WHERE true%s",
+								!by_row ? psprintf("DISTINCT %s", table->activity->lead_key_sql) :
+								table->activity->ncolumns > 0 ? columns + 2 : "1",
 								rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
 								qualified_relation_name(RelationGetRelid(rel)),
 								quote_identifier(get_rel_name(table->activity->relation)),
 								table->activity->filter_sql),
-					   0, NULL, NULL, NULL, snapshot, truncated_event, table);
+					   0, NULL, NULL, NULL, snapshot,
+					   by_row ? truncated_row : truncated_event, table);
 	UnregisterSnapshot(snapshot);
 }
 

@@ -30,7 +30,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/array.h"
@@ -57,6 +56,9 @@
 /* Slots that there are of a kind and model, and those of leads that one takes. */
 #define NUM_SLOTS			256
 #define MAX_LEAD_SLOTS		64
+
+/* Events of a lead that are looked for among those delivered before. */
+#define MAX_EVENT_KEYS		100
 
 /* A model that is folded. */
 typedef struct Folding
@@ -98,21 +100,42 @@ slot_of(const char *model, uint32 hash)
 		(hash & (NUM_SLOTS - 1));
 }
 
-static void
-take_slots(uint32 *slots, int n, uint16 class)
+/* Taking slots where errors are caught. */
+typedef struct SlotTaking
 {
+	uint32	   *slots;
+	int			n;
+	uint16		class;
+} SlotTaking;
+
+static void
+take_slots_step(void *arg)
+{
+	const SlotTaking *taking = (const SlotTaking *) arg;
 	Oid			relid = leadscore_relation("pending_activity");
 
-	qsort(slots, n, sizeof(uint32), compare_slots);
-	for (int i = 0; i < n; i++)
+	qsort(taking->slots, taking->n, sizeof(uint32), compare_slots);
+	for (int i = 0; i < taking->n; i++)
 	{
 		LOCKTAG		tag;
 
-		if (i > 0 && slots[i] == slots[i - 1])
+		if (i > 0 && taking->slots[i] == taking->slots[i - 1])
 			continue;
-		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relid, slots[i], class);
+		SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relid, taking->slots[i], taking->class);
 		(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	}
+}
+
+/*
+ * Returns the error if the session's lock_timeout does not let us wait for as
+ * long as it takes, else NULL.
+ */
+static ErrorData *
+take_slots(uint32 *slots, int n, uint16 class)
+{
+	SlotTaking	taking = {slots, n, class};
+
+	return n > 0 ? catch_error(take_slots_step, &taking) : NULL;
 }
 
 
@@ -121,49 +144,46 @@ take_slots(uint32 *slots, int n, uint16 class)
  * --------------------------------------------------------------------
  */
 
+/* Looking up the leads that go by a value. */
+typedef struct ValueLookup
+{
+	MemoryContext context;		/* of the keys */
+	int16		length;
+	bool		by_value;
+	List	   *keys;			/* Datum pointers */
+} ValueLookup;
+
+static void
+keep_key(TupleTableSlot *row, void *arg)
+{
+	ValueLookup *lookup = (ValueLookup *) arg;
+	MemoryContext caller = MemoryContextSwitchTo(lookup->context);
+	Datum	   *copy = palloc(sizeof(Datum));
+
+	slot_getallattrs(row);
+	*copy = datumCopy(row->tts_values[0], lookup->by_value, lookup->length);
+	lookup->keys = lappend(lookup->keys, copy);
+	MemoryContextSwitchTo(caller);
+}
+
 /*
- * The keys of the leads that go by a value, as Datum pointers.
+ * The keys of the leads that go by a value.
  */
 static List *
 leads_of_value(Scorer *scorer, const char *value)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	ValueLookup lookup = {CurrentMemoryContext};
 	Oid			states = scorer->states->relid;
-	Impersonation impersonation;
-	Oid			type = TEXTOID;
-	Datum		parameter = CStringGetTextDatum(value);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	SPIPlanPtr	plan;
-	List	   *keys = NIL;
-	int16		length;
-	bool		by_value;
 
-	get_typlenbyval(scorer->key_type, &length, &by_value);
-	impersonate(&impersonation, relation_owner(states), "pg_catalog, pg_temp");
-	SPI_connect();
-	plan = SPI_prepare(psprintf("SELECT s.lead_key FROM %s s WHERE s.match_values @> ARRAY[$1]",
-								qualified_relation_name(states)), 1, &type);
-	if (plan == NULL ||
-		SPI_execute_snapshot(plan, &parameter, NULL, snapshot, InvalidSnapshot,
-							 true, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look up the leads of a value");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		Datum		key = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
-										1, &isnull);
-		MemoryContext spi = MemoryContextSwitchTo(caller);
-		Datum	   *copy = palloc(sizeof(Datum));
-
-		*copy = datumCopy(key, by_value, length);
-		keys = lappend(keys, copy);
-		MemoryContextSwitchTo(spi);
-	}
-	SPI_finish();
-	impersonate_end(&impersonation);
+	get_typlenbyval(scorer->key_type, &lookup.length, &lookup.by_value);
+	relation_query(states, psprintf("%s value", scorer->model), true,
+				   psprintf("SELECT s.lead_key FROM %s s WHERE s.match_values @> ARRAY[$1]",
+							qualified_relation_name(states)),
+				   TEXTOID, CStringGetTextDatum(value), snapshot, keep_key, &lookup);
 	UnregisterSnapshot(snapshot);
 
-	return keys;
+	return lookup.keys;
 }
 
 /*
@@ -181,7 +201,9 @@ resolve_values(Folding *folding)
 	hash_seq_init(&all, collected->leads);
 	while ((lead = hash_seq_search(&all)) != NULL)
 	{
-		if (lead->value != NULL)
+		/* a value that a lead has come by has its slot, and needs nothing else */
+		if (lead->value != NULL &&
+			(lead->recompute || lead->added != NULL || lead->later != NIL))
 			by_value = lappend(by_value, lead);
 	}
 	foreach(lc, by_value)
@@ -192,35 +214,51 @@ resolve_values(Folding *folding)
 		foreach(lc2, leads_of_value(folding->scorer, lead->value))
 		{
 			CollectedLead *target = collected_lead(collected, *(Datum *) lfirst(lc2), NULL);
-			CollectedLead copy = *lead;
 
 			/* several may go by it */
-			if (lead->added != NULL)
-				copy.added = engagement_unpack(engagement_pack(lead->added));
-			collected_merge(target, &copy);
+			collected_merge(target, lead);
 		}
 	}
+}
+
+/*
+ * Leads to which events with a key are to be added.
+ */
+static List *
+leads_with_deliveries(Folding *folding)
+{
+	HASH_SEQ_STATUS all;
+	CollectedLead *lead;
+	List	   *leads = NIL;
+
+	hash_seq_init(&all, folding->collected->leads);
+	while ((lead = hash_seq_search(&all)) != NULL)
+	{
+		/* events by value are those of the leads that go by it by now */
+		if (lead->value != NULL || lead->event_keys == NIL || lead->recompute)
+			continue;
+		/* to read a lead's history once takes less than to look for each */
+		if (list_length(lead->event_keys) > MAX_EVENT_KEYS)
+			lead->recompute = true;
+		else
+			leads = lappend(leads, lead);
+	}
+	return leads;
 }
 
 /*
  * Have the summaries made anew of leads of whom an event was delivered again.
  */
 static void
-find_deliveries(Folding *folding)
+find_deliveries(void *arg)
 {
+	Folding    *folding = ((FoldStep *) arg)->folding;
 	Rulebook   *rulebook = folding->scorer->rulebook;
-	HASH_SEQ_STATUS all;
 	CollectedLead *lead;
 	Snapshot	snapshot;
-	List	   *leads = NIL;
+	List	   *leads = leads_with_deliveries(folding);
 	ListCell   *lc;
 
-	hash_seq_init(&all, folding->collected->leads);
-	while ((lead = hash_seq_search(&all)) != NULL)
-	{
-		if (lead->event_keys != NIL && !lead->recompute)
-			leads = lappend(leads, lead);
-	}
 	if (leads == NIL)
 		return;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -458,7 +496,6 @@ resolve_step(void *arg)
 
 	if (folding->scorer->rulebook->nmatches > 0)
 		resolve_values(folding);
-	find_deliveries(folding);
 }
 
 /*
@@ -488,6 +525,15 @@ fold_step(void *arg)
 	}
 	step->lead = NULL;
 	MemoryContextDelete(context);
+}
+
+static void
+recompute_deliveries(Folding *folding)
+{
+	ListCell   *lc;
+
+	foreach(lc, leads_with_deliveries(folding))
+		((CollectedLead *) lfirst(lc))->recompute = true;
 }
 
 static void
@@ -529,9 +575,12 @@ prepare_folding(Folding *folding, Collected *collected)
 	folding->collected = collected;
 	folding->now = GetCurrentTimestamp();
 	folding->scorer = scorer_create(collected->model);
-	return folding->scorer->rulebook != NULL && folding->scorer->rulebook->nterms > 0 &&
-		folding->scorer->states->key_index >= 0 &&
-		same_key_type(folding->scorer->key_type, collected->key_type);
+	if (folding->scorer->rulebook == NULL || folding->scorer->rulebook->nterms == 0 ||
+		folding->scorer->states->key_index < 0)
+		return false;
+	collected_set_key_type(collected, folding->scorer->key_type);
+	folding->scorer->must_not_wait = true;
+	return true;
 }
 
 /*
@@ -574,6 +623,7 @@ fold_collected(List *models, bool may_wait)
 												  ALLOCSET_DEFAULT_SIZES);
 	Folding    *foldings;
 	ErrorData **errors;
+	ErrorData  *no_slots = NULL;
 	int			n = 0;
 	uint32	   *slots;
 	int			nslots = 0;
@@ -596,13 +646,18 @@ fold_collected(List *models, bool may_wait)
 	for (int i = 0; i < n; i++)
 		slots = value_slots(&foldings[i], slots, &nslots);
 	if (may_wait)
-		take_slots(slots, nslots, VALUE_SLOT_CLASS);
+		no_slots = take_slots(slots, nslots, VALUE_SLOT_CLASS);
 	for (int i = 0; i < n; i++)
 	{
 		FoldStep	step = {&foldings[i], NULL};
 
 		if (needs_resolving(&foldings[i]))
+		{
 			errors[i] = catch_error(resolve_step, &step);
+			/* the key of some other event cannot be told: trust none */
+			if (errors[i] == NULL && catch_error(find_deliveries, &step) != NULL)
+				recompute_deliveries(&foldings[i]);
+		}
 		list_leads(&foldings[i]);
 	}
 
@@ -615,14 +670,16 @@ fold_collected(List *models, bool may_wait)
 			slots[nslots++] = slot_of(foldings[i].collected->model, foldings[i].leads[j]->hash);
 		}
 	}
-	if (may_wait && nslots <= MAX_LEAD_SLOTS)
-		take_slots(slots, nslots, LEAD_SLOT_CLASS);
+	if (may_wait && nslots <= MAX_LEAD_SLOTS && no_slots == NULL)
+		no_slots = take_slots(slots, nslots, LEAD_SLOT_CLASS);
 	for (int i = 0; i < n; i++)
 	{
 		FoldStep	step = {&foldings[i], NULL};
 
 		/* what others added while we waited was before that */
 		foldings[i].now = GetCurrentTimestamp();
+		if (errors[i] == NULL)
+			errors[i] = no_slots;
 		if (errors[i] == NULL)
 			errors[i] = catch_error(fold_step, &step);
 		if (errors[i] != NULL)

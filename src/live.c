@@ -579,7 +579,7 @@ leadscore_hot_list(PG_FUNCTION_ARGS)
 
 		entry = palloc(sizeof(HotLead));
 		*entry = found;
-		entry->key = key_to_text_of(model->key_type, row.values[STATE_LEAD_KEY]);
+		entry->key = key_text(row.values[STATE_LEAD_KEY], model->key_type);
 		entry->stage = DatumGetLeadStage(row.values[STATE_STAGE]);
 		entry->has_channel = !row.isnull[STATE_CHANNEL];
 		if (entry->has_channel)

@@ -83,12 +83,9 @@ recall_summary(const Recall *recall, Rulebook *rulebook, Oid key_type,
 	*summary = engagement_unpack(packed);
 	if (recall->has_pending)
 	{
-		Oid			output;
-		bool		is_varlena;
 		Pending		pending;
 
-		getTypeOutputInfo(key_type, &output, &is_varlena);
-		pending_read(rulebook->model, OidOutputFunctionCall(output, key),
+		pending_read(rulebook->model, key_text(key, key_type),
 					 rulebook->activity_rules, at, snapshot, &pending);
 		if (pending.recompute)
 			return false;
@@ -107,15 +104,12 @@ char *
 slot_match_value(Rulebook *rulebook, int match)
 {
 	AttrNumber	column = rulebook->match_columns[match];
-	Oid			output;
-	bool		is_varlena;
 
 	if (rulebook->slot->tts_isnull[column - 1])
 		return NULL;
-	getTypeOutputInfo(TupleDescAttr(rulebook->tupdesc, column - 1)->atttypid,
-					  &output, &is_varlena);
-	return normalize_match_value(OidOutputFunctionCall(output,
-													   rulebook->slot->tts_values[column - 1]));
+	/* as events have it: without the blanks that pad a char(n) */
+	return normalize_match_value(key_text(rulebook->slot->tts_values[column - 1],
+										  TupleDescAttr(rulebook->tupdesc, column - 1)->atttypid));
 }
 
 /*

@@ -30,6 +30,7 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
@@ -684,6 +685,28 @@ add_watches(Rulebook *rulebook, const Condition *condition,
 	list_free_deep(comparisons);
 }
 
+/*
+ * Columns of events that are computed as they are read are not in the row that
+ * a trigger sees.
+ */
+void
+require_stored_columns(const Bitmapset *columns, TupleDesc desc, const char *what)
+{
+	int			column = -1;
+
+	while ((column = bms_next_member(columns, column)) >= 0)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, column - 1);
+
+		if (att->attgenerated == 'v')
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s reads the virtual column \"%s\"", what,
+							NameStr(att->attname)),
+					 errhint("Write what the column is generated from, or make it a stored one.")));
+	}
+}
+
 /* One expression of a model, and where it goes. */
 typedef struct Compilation
 {
@@ -739,6 +762,8 @@ compile_rule(Rulebook *rulebook, Compilation *compilation, Rule *rule,
 	snprintf(what, sizeof(what), "condition of rule %lld of scoring model \"%s\"",
 			 (long long) rule->id, rulebook->model);
 	compile_expression(compilation->scope, text, path, BOOLOID, what, &condition, state);
+	if (activity != NULL)
+		require_stored_columns(condition.columns, activity->tupdesc, what);
 	residual = dispatch_add_rule(activity ? activity->dispatch : rulebook->dispatch,
 								 rule - rulebook->rules, condition.expr,
 								 &rule->several);
@@ -784,6 +809,25 @@ expression_sql(Compilation *compilation, Expr *expr)
 }
 
 /*
+ * The expression lead_key, to be compared the way that we do: values that leads
+ * go by in lower case by the database's rules, and keys byte by byte.
+ */
+static char *
+lead_key_sql(Compilation *compilation, Expr *expr)
+{
+	char	   *sql = expression_sql(compilation, expr);
+	Oid			collation = exprCollation((Node *) expr);
+
+	if (exprType((Node *) expr) == TEXTOID && compilation->activity->match >= 0 &&
+		collation != DEFAULT_COLLATION_OID)
+		return psprintf("(%s COLLATE pg_catalog.\"default\")", sql);
+	if (OidIsValid(collation) && collation != DEFAULT_COLLATION_OID &&
+		!get_collation_isdeterministic(collation))
+		return psprintf("(%s COLLATE pg_catalog.\"C\")", sql);
+	return sql;
+}
+
+/*
  * What of a filter can be left to a query: the conditions that cannot fail, on
  * rows of other leads for example.
  */
@@ -826,6 +870,8 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 	if (kind == EXPRESSION_LEAD_KEY && activity->match >= 0)
 		type = TEXTOID;
 	compile_expression(compilation->scope, text, path, type, what, &condition, state);
+	if (activity != NULL)
+		require_stored_columns(condition.columns, activity->tupdesc, what);
 
 	MemoryContextSwitchTo(rulebook->context);
 	compilation->columns = bms_add_members(compilation->columns, condition.columns);
@@ -856,8 +902,9 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 			break;
 		case EXPRESSION_LEAD_KEY:
 			activity->lead_key = compiled;
-			activity->lead_key_sql = expression_sql(compilation, condition.expr);
+			activity->lead_key_sql = lead_key_sql(compilation, condition.expr);
 			activity->lead_key_type = exprType((Node *) condition.expr);
+			activity->lead_key_fails = contain_leaked_vars((Node *) condition.expr);
 			break;
 		case EXPRESSION_OCCURRED_AT:
 			activity->occurred_at = compiled;

@@ -204,6 +204,9 @@ extern Rulebook *rulebook_acquire(const char *model, Snapshot snapshot,
 								  bool missing_ok);
 extern void rulebook_release(Rulebook *rulebook);
 
+extern void require_stored_columns(const Bitmapset *columns, TupleDesc desc,
+								   const char *what);
+
 extern Oid	leadscore_relation(const char *name);
 extern void leadscore_release_owner(ResourceOwner owner, bool success);
 extern bool has_row_for_model(const char *table, const char *model);

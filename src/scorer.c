@@ -70,17 +70,7 @@ static TransactionId deleting_xact = InvalidTransactionId;
 char *
 key_to_text(const Scorer *scorer, Datum key)
 {
-	return key_to_text_of(scorer->key_type, key);
-}
-
-char *
-key_to_text_of(Oid key_type, Datum key)
-{
-	Oid			output;
-	bool		is_varlena;
-
-	getTypeOutputInfo(key_type, &output, &is_varlena);
-	return OidOutputFunctionCall(output, key);
+	return key_text(key, scorer->key_type);
 }
 
 /*
@@ -551,7 +541,8 @@ scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
 	if (!row->isnull[STATE_ROW_CHANGES_AT])
 		limit = Min(limit, DatumGetTimestampTz(row->values[STATE_ROW_CHANGES_AT]));
 	next = next_crossing(rulebook, &part, &did, limit);
-	if (!TIMESTAMP_NOT_FINITE(next))
+	/* a jump may lie behind the last moment that there is */
+	if (IS_VALID_TIMESTAMP(next))
 		set_value(row, STATE_NEXT_CHANGE_AT, TimestampTzGetDatum(next));
 	/* what comes from elsewhere can be anything */
 	set_score_bound(scorer, row, limit != DT_NOEND ? get_float8_infinity() :
@@ -843,6 +834,25 @@ is_current_summary(const Scorer *scorer, const StateRow *row)
 }
 
 /*
+ * A lead has come by the values in a row.  The events that name them are read
+ * as the transaction commits, when nobody else can be adding one.
+ */
+static void
+collect_matches(Scorer *scorer, Datum key, const StateRow *row)
+{
+	Datum	   *values;
+	int			n;
+
+	collect_recompute(scorer->model, scorer->key_type, key, NULL);
+	if (row->isnull[STATE_MATCH_VALUES])
+		return;
+	deconstruct_array(DatumGetArrayTypeP(row->values[STATE_MATCH_VALUES]), TEXTOID, -1,
+					  false, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+		collect_value(scorer->model, scorer->key_type, TextDatumGetCString(values[i]));
+}
+
+/*
  * scorer_apply_stored
  *		Give a newly evaluated row what the lead did, as its state has it.
  *
@@ -857,7 +867,9 @@ scorer_apply_stored(Scorer *scorer, StateRow *row, Datum key, const StateRow *ol
 
 	if (scorer->rulebook->nterms == 0)
 		return;
-	if (!is_current_summary(scorer, old) || !same_match_values(scorer, old, row))
+	if (!same_match_values(scorer, old, row))
+		collect_matches(scorer, key, row);
+	else if (!is_current_summary(scorer, old))
 		collect_recompute(scorer->model, scorer->key_type, key, NULL);
 	if (old->isnull[STATE_ENGAGEMENT])
 		return;
@@ -888,6 +900,28 @@ depends_on_time(StateColumn column)
 		column == STATE_DISQUALIFIED;
 }
 
+/* One crossing worked out at different times differs by less than that. */
+#define ROUNDING_NOISE	1000
+
+/*
+ * Do the stored values promise more than the new ones: that temperature and
+ * grade hold for longer, or that the score stays lower?  So they do where an
+ * event of the future has come.
+ */
+static bool
+promises_too_much(const StateRow *old, const StateRow *row)
+{
+	if (!row->isnull[STATE_NEXT_CHANGE_AT] &&
+		(old->isnull[STATE_NEXT_CHANGE_AT] ||
+		 DatumGetTimestampTz(row->values[STATE_NEXT_CHANGE_AT]) <
+		 DatumGetTimestampTz(old->values[STATE_NEXT_CHANGE_AT]) - ROUNDING_NOISE))
+		return true;
+	if (row->isnull[STATE_SCORE_BOUND] || old->isnull[STATE_SCORE_BOUND])
+		return row->isnull[STATE_SCORE_BOUND] != old->isnull[STATE_SCORE_BOUND];
+	return DatumGetFloat8(row->values[STATE_SCORE_BOUND]) >
+		DatumGetFloat8(old->values[STATE_SCORE_BOUND]) + SCORE_EPSILON;
+}
+
 /*
  * scorer_has_news
  *		Does a row say anything that the stored one does not?
@@ -908,7 +942,8 @@ scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 		 DatumGetTimestampTz(old->values[STATE_NEXT_CHANGE_AT]) >
 		 DatumGetTimestampTz(row->values[STATE_SCORED_AT])))
 	{
-		if (state_differs(scorer->states, old, row, STATE_ENGAGEMENT))
+		if (state_differs(scorer->states, old, row, STATE_ENGAGEMENT) ||
+			promises_too_much(old, row))
 			return true;
 		if (DatumGetInt64(old->values[STATE_RULES_VERSION]) ==
 			DatumGetInt64(row->values[STATE_RULES_VERSION]))
@@ -1082,8 +1117,9 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 	{
 		collect_written(scorer->model, scorer->key_type, key);
 		/* what it did before it came */
-		if ((!expected && !row->isnull[STATE_MATCH_VALUES]) ||
-			(moved && !scorer->unique_key))
+		if (!expected && !row->isnull[STATE_MATCH_VALUES])
+			collect_matches(scorer, key, row);
+		else if (moved && !scorer->unique_key)
 			collect_recompute(scorer->model, scorer->key_type, key, NULL);
 	}
 	state_table_open(states);
@@ -1106,6 +1142,8 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 		{
 			/* it may have had a problem that kept it from getting one */
 			had_problem |= expected;
+			if (counts_events && expected && !row->isnull[STATE_MATCH_VALUES])
+				collect_matches(scorer, key, row);
 			if (counts_events &&
 				scorer->complete_for != (int64) scorer->rulebook->activity_rules)
 				collect_recompute(scorer->model, scorer->key_type, key, NULL);
@@ -1226,6 +1264,30 @@ read_history(void *arg)
 }
 
 /*
+ * Whoever alters a table of events may be about to wait for what we hold.
+ */
+static bool
+events_can_be_read(const Scorer *scorer)
+{
+	const Rulebook *rulebook = scorer->rulebook;
+
+	for (int i = 0; i < rulebook->nactivities && scorer->must_not_wait; i++)
+	{
+		ListCell   *lc;
+
+		if (!rulebook->activities[i].usable || rulebook->activities[i].nrules == 0)
+			continue;
+		/* its partitions as well */
+		foreach(lc, find_all_inheritors(rulebook->activities[i].relation, NoLock, NULL))
+		{
+			if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
  * Sum up what a lead did, whose state is locked: what the state says, what was
  * put off, and what is new; or all of it from its history.  Sets when something
  * that is put off counts first.  NULL if the history cannot be read.
@@ -1259,13 +1321,15 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 	if (recompute)
 	{
 		HistoryRead read = {scorer, key, state_match_values(rulebook, row), change->at, snapshot};
-		ErrorData  *error = catch_error(read_history, &read);
+		bool		can_read = events_can_be_read(scorer);
+		ErrorData  *error = can_read ? catch_error(read_history, &read) : NULL;
 
 		UnregisterSnapshot(snapshot);
-		if (error != NULL)
+		if (error != NULL || !can_read)
 		{
-			note_problem(scorer->model, NO_RULE, text_key, error->sqlerrcode,
-						 psprintf("activities could not be read: %s", error->message));
+			if (error != NULL)
+				note_problem(scorer->model, NO_RULE, text_key, error->sqlerrcode,
+							 psprintf("activities could not be read: %s", error->message));
 			/* try again when somebody comes by next */
 			pending_add(scorer->model, text_key, DT_NOBEGIN, NULL);
 			*next_due = change->at;
@@ -1435,6 +1499,9 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *change)
 
 	if (rulebook->nterms > 0)
 	{
+		/* read now, and again when nobody can be adding an event by them */
+		if (read == READ_FOUND && !same_match_values(scorer, &old, &row))
+			collect_matches(scorer, key, &row);
 		summary = sum_up(scorer, key, &old, &row, change, &next_due);
 		if (summary == NULL)
 			summary = old.isnull[STATE_ENGAGEMENT] ? engagement_create(0) :
@@ -1550,6 +1617,8 @@ scorer_rescore_as_of(Scorer *scorer, Datum key, const ScorerChange *change,
 			/* it may have done something before it got a state */
 			anew.recompute = true;
 			anew.is_new = true;
+			if (scorer->rulebook->nterms > 0 && !row.isnull[STATE_MATCH_VALUES])
+				collect_matches(scorer, key, &row);
 			(void) scorer_update_locked(scorer, key, &anew);
 		}
 		else

@@ -69,6 +69,7 @@ typedef struct Scorer
 	int64		rescored_version;	/* that all leads were scored by */
 	int64		complete_for;	/* activity rules for which every key with events
 								 * has a state; 0: none */
+	bool		must_not_wait;	/* for tables of events: others wait for us */
 	bool		ignores_pending;	/* there is nothing put off, or it is taken
 								 * care of otherwise */
 	Datum		temperatures[NUM_TEMPERATURES]; /* as text */
@@ -129,7 +130,6 @@ extern bool same_key_type(Oid column, Oid key);
 extern void scorer_rescore_or_leave(Scorer *scorer, Datum key);
 extern void scorer_settle(const char *model, List *keys, List *left_over);
 extern Datum key_from_text(const Scorer *scorer, const char *text_key);
-extern char *key_to_text_of(Oid key_type, Datum key);
 extern char *key_to_text(const Scorer *scorer, Datum key);
 
 #endif							/* LEADSCORE_SCORER_H */

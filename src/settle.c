@@ -27,6 +27,7 @@
 #include "leadscore.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -236,6 +237,14 @@ settle_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
 			preparing = event == XACT_EVENT_PRE_PREPARE;
+			/* the extension was dropped since: there is nothing to keep up */
+			if ((before_settling != NULL || unsettled != NIL) &&
+				!OidIsValid(get_namespace_oid(LEADSCORE_SCHEMA, true)))
+			{
+				before_settling = NULL;
+				unsettled = NIL;
+				break;
+			}
 			/* a prepared transaction may keep its locks for days */
 			if (before_settling != NULL)
 				before_settling(!preparing);

@@ -36,13 +36,16 @@
 
 #include "source.h"
 
+/* Names of a model and an activity source; what is longer is cut off. */
+#define PLAN_NAME_LENGTH	(3 * NAMEDATALEN)
+
 /*
  * A query that reads one lead, or its events, kept for the session.  One of
  * the same name takes its place.
  */
 typedef struct SourcePlan
 {
-	char		name[NAMEDATALEN];	/* hash key: of the model, or of an activity */
+	char		name[PLAN_NAME_LENGTH]; /* hash key: of the model, or of an activity */
 	char	   *query;			/* in CacheMemoryContext; NULL: none */
 	Oid			key_type;
 	SPIPlanPtr	plan;
@@ -284,7 +287,7 @@ get_plan(const char *name, const char *query, Oid key_type)
 	{
 		HASHCTL		ctl;
 
-		ctl.keysize = NAMEDATALEN;
+		ctl.keysize = PLAN_NAME_LENGTH;
 		ctl.entrysize = sizeof(SourcePlan);
 		ctl.hcxt = CacheMemoryContext;
 		source_plans = hash_create("leadscore sources", 16, &ctl,
