@@ -596,6 +596,7 @@ CREATE TABLE leadscore.model (
 	description		text,
 	search_path		text,
 	version			bigint NOT NULL DEFAULT 1,
+	activity_version bigint NOT NULL DEFAULT 0,
 	CONSTRAINT model_score_range_check CHECK (score_min <= score_max),
 	CONSTRAINT model_fit_range_check CHECK (fit_min <= fit_max),
 	CONSTRAINT model_engagement_range_check CHECK (engagement_min <= engagement_max),
@@ -625,6 +626,7 @@ COMMENT ON COLUMN leadscore.model.accepted_stage IS 'Stage from which a lead cou
 COMMENT ON COLUMN leadscore.model.description IS 'What the model is for.';
 COMMENT ON COLUMN leadscore.model.search_path IS 'Schemas in which the names of the model''s expressions are looked up; filled with the writer''s search_path.';
 COMMENT ON COLUMN leadscore.model.version IS 'Counts the changes of the model and its rules; every change of the matrix raises it.';
+COMMENT ON COLUMN leadscore.model.activity_version IS 'The version in which it last changed which events count for whom, and how they are summed up; summaries made before are made anew.';
 
 CREATE TABLE leadscore.factor (
 	model			text COLLATE "C" NOT NULL
@@ -3515,7 +3517,7 @@ DECLARE
 BEGIN
 	SELECT jsonb_build_object(
 		'format', 1,
-		'model', to_jsonb(m) - 'version'
+		'model', to_jsonb(m) - 'version' - 'activity_version'
 			|| jsonb_build_object('target', m.target::text, 'source', m.source::text,
 								  'initial_stage', m.initial_stage::text, 'accepted_stage', m.accepted_stage::text),
 		'factors', coalesce((SELECT jsonb_agg(to_jsonb(f) - 'model' ORDER BY f.name)
@@ -3564,7 +3566,7 @@ BEGIN
 		WHERE key NOT IN ('format', 'model', 'factors', 'rules', 'thresholds')
 		UNION ALL
 		SELECT 'model', key FROM jsonb_object_keys(matrix -> 'model') k(key)
-		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.model'::regclass AND attnum > 0 AND attname <> 'version')
+		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.model'::regclass AND attnum > 0 AND attname NOT IN ('version', 'activity_version'))
 		UNION ALL
 		SELECT 'factors', key FROM jsonb_array_elements(coalesce(matrix -> 'factors', '[]')) e, jsonb_object_keys(e) k(key)
 		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.factor'::regclass AND attnum > 0 AND attname <> 'model')
@@ -3586,6 +3588,7 @@ BEGIN
 							   || (matrix -> 'model'));
 	m.name := the_name;
 	m.version := 1;
+	m.activity_version := 0;
 
 	IF EXISTS (SELECT FROM leadscore.model WHERE model.name = the_name) THEN
 		IF NOT replace THEN
@@ -3659,6 +3662,7 @@ BEGIN
 	-- which takes privileges on their schemas
 	m.name := copy_model."to";
 	m.version := 1;
+	m.activity_version := 0;
 	INSERT INTO leadscore.model SELECT m.*;
 	INSERT INTO leadscore.factor (model, name, axis, combine, points_floor, points_cap, description)
 	SELECT copy_model."to", name, axis, combine, points_floor, points_cap, description

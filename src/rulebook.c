@@ -1456,7 +1456,9 @@ identify_activity_rules(const Rulebook *rulebook, const RuleText *texts)
 	StringInfoData all;
 	uint64		hash;
 
+	/* rules that have become again what they were have missed what came between */
 	initStringInfo(&all);
+	appendStringInfo(&all, "%lld ", (long long) rulebook->activity_version);
 	for (int i = 0; i < rulebook->nterms; i++)
 	{
 		const ActivityTerm *term = &rulebook->terms[i];
@@ -1763,6 +1765,8 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone of scoring model \"%s\" is not known to this server",
 						model)));
+	rulebook->activity_version =
+		DatumGetInt64(values[Anum_model_activity_version - 1]);
 	rulebook->initial_stage =
 		DatumGetLeadStage(values[Anum_model_initial_stage - 1]);
 	rulebook->score_min = double_or(values[Anum_model_score_min - 1],

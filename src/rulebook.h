@@ -163,6 +163,7 @@ typedef struct Rulebook
 	ActivitySource *activities; /* by name */
 	int			nterms;
 	ActivityTerm *terms;		/* by rule */
+	int64		activity_version;
 	uint64		activity_rules; /* identifies what is matched, and how */
 	int			nmatches;
 	AttrNumber *match_columns;	/* of the source, that values of events match */

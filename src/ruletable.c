@@ -508,19 +508,12 @@ check_activity_columns(HeapTuple row, TupleDesc desc, const char *model,
 }
 
 /*
- * Does anything differ between two versions of a rule that its check looks at?
+ * Are some columns the same in two versions of a row?
  */
 static bool
-same_checked_columns(HeapTuple a, HeapTuple b, TupleDesc desc)
+same_columns(HeapTuple a, HeapTuple b, TupleDesc desc, const int *columns, int n)
 {
-	static const int columns[] = {
-		Anum_rule_model, Anum_rule_factor, Anum_rule_condition, Anum_rule_enabled,
-		Anum_rule_search_path, Anum_rule_activity, Anum_rule_half_life,
-		Anum_rule_at_least, Anum_rule_within, Anum_rule_at_most,
-		Anum_rule_inactive_for, Anum_rule_include_never
-	};
-
-	for (int i = 0; i < lengthof(columns); i++)
+	for (int i = 0; i < n; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, columns[i] - 1);
 		bool		a_isnull;
@@ -534,6 +527,14 @@ same_checked_columns(HeapTuple a, HeapTuple b, TupleDesc desc)
 	}
 	return true;
 }
+
+/* The columns of a rule that its check looks at. */
+static const int checked_columns[] = {
+	Anum_rule_model, Anum_rule_factor, Anum_rule_condition, Anum_rule_enabled,
+	Anum_rule_search_path, Anum_rule_activity, Anum_rule_half_life,
+	Anum_rule_at_least, Anum_rule_within, Anum_rule_at_most,
+	Anum_rule_inactive_for, Anum_rule_include_never
+};
 
 /*
  * leadscore.check_rule_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.rule
@@ -586,7 +587,7 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 		return PointerGetDatum(row);	/* NOT NULL will complain */
 	if (old_row != NULL)
 	{
-		if (same_checked_columns(row, old_row, desc))
+		if (same_columns(row, old_row, desc, checked_columns, lengthof(checked_columns)))
 			return PointerGetDatum(row);
 		changed = !same_text(condition,
 							 row_text(old_row, desc, Anum_rule_condition));
@@ -789,6 +790,10 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 		{Anum_model_created_at, "created_at", TIMESTAMPTZOID},
 		{Anum_model_consent, "consent", BOOLOID},
 	};
+	/* what events are found and read by */
+	static const int activity_columns[] = {
+		Anum_model_target, Anum_model_source, Anum_model_key_column, Anum_model_time_zone
+	};
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	desc;
 	HeapTuple	row;
@@ -855,6 +860,8 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 
 		values[Anum_model_version - 1] = Int64GetDatum(DatumGetInt64(version) + 1);
 		nulls[Anum_model_version - 1] = false;
+		if (!same_columns(row, old_row, desc, activity_columns, lengthof(activity_columns)))
+			values[Anum_model_activity_version - 1] = values[Anum_model_version - 1];
 	}
 	return PointerGetDatum(heap_form_tuple(desc, values, nulls));
 }
@@ -946,14 +953,16 @@ require_own_triggers(Relation rel)
 }
 
 /*
- * Raise the version of a model, or of all of them if 'model' is NULL.
+ * Raise the version of a model, or of all of them if 'model' is NULL; and with
+ * 'activities' note that summaries of events made before it are not to be
+ * trusted, even if the rules should become again what they were.
  *
  * As the owner of the table: who may write rules need not be allowed to write
  * models.  The row is rewritten even if 'increment' is false, since that is
  * what rulebooks are told apart by.
  */
 static void
-raise_version(const char *model, bool increment)
+raise_version(const char *model, bool increment, bool activities)
 {
 	Relation	rel = table_open(leadscore_relation("model"), AccessShareLock);
 	Oid			owner = rel->rd_rel->relowner;
@@ -977,12 +986,14 @@ raise_version(const char *model, bool increment)
 			"(SELECT m.name FROM leadscore.model m WHERE m.name = coalesce($1, m.name) "
 			"FOR NO KEY UPDATE SKIP LOCKED)";
 	else if (model != NULL)
-		update = increment ?
-			"UPDATE leadscore.model SET version = version + 1 WHERE name = $1" :
-			"UPDATE leadscore.model SET version = version WHERE name = $1";
+		update = !increment ?
+			"UPDATE leadscore.model SET version = version WHERE name = $1" :
+			activities ?
+			"UPDATE leadscore.model SET version = version + 1, activity_version = version + 1 WHERE name = $1" :
+			"UPDATE leadscore.model SET version = version + 1 WHERE name = $1";
 	else
 		update = increment ?
-			"UPDATE leadscore.model SET version = version + 1 WHERE name IN "
+			"UPDATE leadscore.model SET version = version + 1, activity_version = version + 1 WHERE name IN "
 			"(SELECT m.name FROM leadscore.model m WHERE $1 IS NULL ORDER BY m.name FOR NO KEY UPDATE)" :
 			"UPDATE leadscore.model SET version = version WHERE name IN "
 			"(SELECT m.name FROM leadscore.model m WHERE $1 IS NULL ORDER BY m.name FOR NO KEY UPDATE)";
@@ -1010,23 +1021,62 @@ raise_version(const char *model, bool increment)
  */
 static void
 matrix_row_changed(FunctionCallInfo fcinfo, HeapTuple row, TupleDesc desc,
-				   int model_attno, bool increment)
+				   int model_attno, bool increment, bool activities)
 {
 	List	   *raised = (List *) fcinfo->flinfo->fn_extra;
 	char	   *model = model_attno > 0 ? row_text(row, desc, model_attno) : NULL;
 	MemoryContext caller;
 	ListCell   *lc;
 
-	/* the list lives as long as the statement; "" stands for all models */
+	/*
+	 * The list lives as long as the statement; "" stands for all models.  What
+	 * was raised for activities has a mark before it, and is raised altogether.
+	 */
 	foreach(lc, raised)
 	{
-		if (strcmp((char *) lfirst(lc), model ? model : "") == 0)
+		const char *entry = (char *) lfirst(lc);
+
+		if (strcmp(entry + 1, model ? model : "") == 0 &&
+			(*entry == '+' || !activities))
 			return;
 	}
-	raise_version(model, increment);
+	raise_version(model, increment, activities);
 	caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	fcinfo->flinfo->fn_extra = lappend(raised, pstrdup(model ? model : ""));
+	fcinfo->flinfo->fn_extra = lappend(raised, psprintf("%c%s", activities ? '+' : '-',
+														model ? model : ""));
 	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Does the change of a row change which events count for whom, or how they are
+ * summed up?  What they are worth does not.
+ */
+static bool
+changes_activities(TriggerData *trigger)
+{
+	static const int columns[] = {
+		Anum_rule_id, Anum_rule_model, Anum_rule_condition, Anum_rule_enabled,
+		Anum_rule_search_path, Anum_rule_activity, Anum_rule_half_life,
+		Anum_rule_at_least, Anum_rule_at_most
+	};
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
+	HeapTuple	old_row = trigger->tg_trigtuple;
+	HeapTuple	row = old_row;
+
+	if (relid == leadscore_relation("activity_source") ||
+		relid == leadscore_relation("allowed_function"))
+		return true;
+	if (relid != leadscore_relation("rule"))
+		return false;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		row = trigger->tg_newtuple;
+		if (same_columns(row, old_row, desc, columns, lengthof(columns)))
+			return false;
+	}
+	return row_text(row, desc, Anum_rule_activity) != NULL ||
+		row_text(old_row, desc, Anum_rule_activity) != NULL;
 }
 
 /*
@@ -1059,12 +1109,14 @@ leadscore_matrix_changed(PG_FUNCTION_ARGS)
 		int			attno = SPI_fnumber(desc, "model");
 
 		if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-			raise_version(NULL, true);
+			raise_version(NULL, true, true);
 		else
 		{
-			matrix_row_changed(fcinfo, trigger->tg_trigtuple, desc, attno, !before);
+			bool		activities = changes_activities(trigger);
+
+			matrix_row_changed(fcinfo, trigger->tg_trigtuple, desc, attno, !before, activities);
 			if (by_update)
-				matrix_row_changed(fcinfo, trigger->tg_newtuple, desc, attno, !before);
+				matrix_row_changed(fcinfo, trigger->tg_newtuple, desc, attno, !before, activities);
 		}
 	}
 	rulebook_invalidate_plans();

@@ -30,7 +30,8 @@
 #define Anum_model_description		17
 #define Anum_model_search_path		18
 #define Anum_model_version			19
-#define Natts_model					19
+#define Anum_model_activity_version	20
+#define Natts_model					20
 
 #define Anum_factor_model			1
 #define Anum_factor_name			2
