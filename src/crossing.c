@@ -137,17 +137,15 @@ find_bounds(Stretch *stretch, TimestampTz from, TimestampTz to,
 	low->disqualified = high->disqualified = false;
 	for (int i = 0; i < row->nkept; i++)
 	{
-		for (int j = 0; j < rulebook->nrules; j++)
-		{
-			const Rule *rule = &rulebook->rules[j];
+		int32		number = find_rule(rulebook, row->kept[i]);
+		const Rule *rule;
 
-			if (rule->id != row->kept[i])
-				continue;
-			low->disqualified |= rule->disqualifies;
-			if (rulebook->factors[rule->factor].has_activities)
-				add_bounds(stretch, rule->factor, rule->points, rule->points);
-			break;
-		}
+		if (number < 0 || !rulebook->rules[number].kept)
+			continue;
+		rule = &rulebook->rules[number];
+		low->disqualified |= rule->disqualifies;
+		if (rulebook->factors[rule->factor].has_activities)
+			add_bounds(stretch, rule->factor, rule->points, rule->points);
 	}
 	for (int i = 0; i < rulebook->nterms; i++)
 	{

@@ -257,7 +257,11 @@ evaluate_directly(Rulebook *rulebook, Evaluation *result)
 	add_up(rulebook, result, NULL);
 }
 
-static int32
+/*
+ * find_rule
+ *		Number of the rule with an id, or -1.
+ */
+int32
 find_rule(const Rulebook *rulebook, int64 id)
 {
 	int			low = 0;

@@ -91,6 +91,7 @@ extern void evaluate(Rulebook *rulebook, const TimestampTz *at,
 					 Evaluation *result, Account *account);
 extern int	evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
 							   Evaluation *result, RuleFailure **failures);
+extern int32 find_rule(const Rulebook *rulebook, int64 id);
 extern void evaluate_stored(Rulebook *rulebook, const RowPart *row,
 							const Activities *did, Evaluation *result);
 extern bool rulebook_created_at(Rulebook *rulebook, TimestampTz *created_at,
