@@ -1809,7 +1809,9 @@ CREATE TABLE leadscore.rescore_run (
 	write_back	boolean NOT NULL DEFAULT false,
 	held		text[] NOT NULL DEFAULT '{}',
 	walked		boolean NOT NULL DEFAULT false,
-	finished	boolean NOT NULL DEFAULT false
+	finished	boolean NOT NULL DEFAULT false,
+	activities	text CHECK (activities IN ('compare', 'recompute', 'done')),
+	activity_rules bigint
 );
 COMMENT ON TABLE leadscore.rescore_run IS
 'How far the last rescore of a model has come; one that was interrupted goes on from here.  leadscore.rescore() writes it, the view leadscore.rescore_progress shows it.';
@@ -1826,6 +1828,8 @@ COMMENT ON COLUMN leadscore.rescore_run.write_back IS 'Are the columns refreshed
 COMMENT ON COLUMN leadscore.rescore_run.held IS 'Keys of leads whose state somebody else held; they come last.';
 COMMENT ON COLUMN leadscore.rescore_run.walked IS 'Are all but the held ones done?';
 COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
+COMMENT ON COLUMN leadscore.rescore_run.activities IS 'If activities are gone through once more, after the leads: what comes next.';
+COMMENT ON COLUMN leadscore.rescore_run.activity_rules IS 'Identifies the rules about activities by which.';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.attachment', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.watched', '');
@@ -2346,11 +2350,77 @@ $$;
 COMMENT ON FUNCTION leadscore._index_match_values(text) IS
 'Internal: indexes the values by which events find their leads, if a source goes by any; was there anything to do?';
 
-CREATE FUNCTION leadscore._recompute_all(model text) RETURNS bigint
-AS 'MODULE_PATHNAME', 'leadscore_recompute_all'
+-- EXECUTE stays with everybody, since the query is run as the owner of the
+-- events; the transition function refuses whoever is not that owner
+CREATE FUNCTION leadscore._activity_agg_add(internal, model text, activity text, upto timestamptz, VARIADIC columns "any") RETURNS internal
+AS 'MODULE_PATHNAME', 'leadscore_activity_agg_add'
+LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION leadscore._activity_agg_add(internal, text, text, timestamptz, "any") IS
+'transition function of _activity_agg';
+REVOKE ALL ON FUNCTION leadscore._activity_agg_add(internal, text, text, timestamptz, "any") FROM PUBLIC;
+
+CREATE AGGREGATE leadscore._activity_agg(model text, activity text, upto timestamptz, VARIADIC columns "any") (
+	SFUNC = leadscore._activity_agg_add,
+	STYPE = internal,
+	SSPACE = 400,
+	FINALFUNC = leadscore.engagement_agg_final,
+	COMBINEFUNC = leadscore.engagement_agg_combine,
+	SERIALFUNC = leadscore.engagement_agg_serialize,
+	DESERIALFUNC = leadscore.engagement_agg_deserialize,
+	PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE leadscore._activity_agg(text, text, timestamptz, "any") IS
+'Internal: summary of a lead''s events, given the columns that the activity source reads, in the order of the table; events later than upto leave the entry of a rule -9223372036854775808.  Whoever owns the events may ask.';
+
+CREATE FUNCTION leadscore._rebuild(model text, exclusive boolean, OUT written bigint, OUT activity_rules bigint)
+AS 'MODULE_PATHNAME', 'leadscore_rebuild'
 LANGUAGE C VOLATILE STRICT;
-COMMENT ON FUNCTION leadscore._recompute_all(text) IS
-'Internal: has what all leads did made anew from history as the transaction commits; returns what identifies the rules by which.';
+COMMENT ON FUNCTION leadscore._rebuild(text, boolean) IS
+'Internal: compares what the states say of activities with the whole history, and mends what differs if nobody else can write, or leaves that to _recompute_leads().';
+
+CREATE FUNCTION leadscore._recompute_leads(model text, keys text[], nowait boolean, OUT written bigint, OUT held text[])
+AS 'MODULE_PATHNAME', 'leadscore_recompute_leads'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._recompute_leads(text, text[], boolean) IS
+'Internal: makes what leads did anew from history.';
+
+CREATE FUNCTION leadscore._rebuild_all(model text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	source		record;
+	exclusive	boolean := true;
+	rebuilt		record;
+	written		bigint;
+BEGIN
+	-- the leads' table is locked already
+	FOR source IN
+		SELECT DISTINCT s.relation, c.relkind
+		FROM leadscore.activity_source s JOIN pg_class c ON c.oid = s.relation
+		WHERE s.model = _rebuild_all.model
+		  AND EXISTS (SELECT FROM leadscore.rule r WHERE r.model = s.model AND r.activity = s.name AND r.enabled)
+		ORDER BY s.relation
+	LOOP
+		IF source.relkind IN ('r', 'p') THEN
+			EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source.relation);
+		ELSE
+			exclusive := false;
+		END IF;
+	END LOOP;
+	exclusive := exclusive AND (SELECT c.relkind IN ('r', 'p') FROM leadscore.attachment a JOIN pg_class c ON c.oid = a.target
+								WHERE a.model = _rebuild_all.model);
+	SELECT * INTO rebuilt FROM leadscore._rebuild(_rebuild_all.model, exclusive);
+	written := rebuilt.written;
+	written := written + (leadscore._recompute_leads(_rebuild_all.model, ARRAY(
+		SELECT DISTINCT p.lead_key FROM leadscore.pending_activity p WHERE p.model = _rebuild_all.model), false)).written;
+	UPDATE leadscore.attachment SET activity_rules = rebuilt.activity_rules WHERE attachment.model = _rebuild_all.model;
+	RETURN written;
+END
+$$;
+COMMENT ON FUNCTION leadscore._rebuild_all(text) IS
+'Internal: has all states say of activities what the history does, in this transaction, while nobody else writes events; returns how many were written.';
 
 CREATE FUNCTION leadscore._finish_state_table(model text) RETURNS void
 LANGUAGE plpgsql
@@ -2480,7 +2550,7 @@ CREATE TYPE leadscore.attach_summary AS (
 COMMENT ON TYPE leadscore.attach_summary IS
 'What leadscore.attach() did: leads scored, rows skipped for want of a key, leads by temperature, leads with a problem, and the time it took.';
 
-CREATE FUNCTION leadscore._backfill(model text, OUT leads bigint, OUT skipped bigint)
+CREATE FUNCTION leadscore._backfill(model text, OUT leads bigint, OUT skipped bigint, OUT activity_rules bigint)
 AS 'MODULE_PATHNAME', 'leadscore_backfill'
 LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION leadscore._backfill(text) IS
@@ -2550,6 +2620,7 @@ DECLARE
 	known		boolean;
 	foreign_table boolean;
 	skipped		bigint;
+	filled		record;
 	result		leadscore.attach_summary;
 BEGIN
 	SELECT * INTO m FROM leadscore.model WHERE model.name = _attach.model;
@@ -2577,13 +2648,15 @@ BEGIN
 
 	IF to_regclass(format('leadscore.%I', m.name || '_state')) IS NULL THEN
 		PERFORM leadscore._create_state_table(m.name);
-		IF foreign_table THEN
-			-- it cannot be locked but by the making of a trigger
+		-- a foreign table cannot be locked but by the making of a trigger; and
+		-- tables of events are locked by that as well
+		IF foreign_table OR EXISTS (SELECT FROM leadscore.rule r WHERE r.model = m.name AND r.activity IS NOT NULL AND r.enabled) THEN
 			PERFORM leadscore._install_triggers(m.name);
 		END IF;
 		IF coalesce(backfill, true) THEN
-			skipped := (leadscore._backfill(m.name)).skipped;
-			UPDATE leadscore.attachment SET rescored_version = m.version, rescored_at = clock_timestamp()
+			SELECT * INTO filled FROM leadscore._backfill(m.name);
+			skipped := filled.skipped;
+			UPDATE leadscore.attachment SET rescored_version = m.version, rescored_at = clock_timestamp(), activity_rules = filled.activity_rules
 			WHERE attachment.model = m.name;
 		END IF;
 		BEGIN
@@ -2606,6 +2679,7 @@ BEGIN
 		PERFORM leadscore._follow_key_type(m.name);
 		PERFORM leadscore._install_triggers(m.name);
 		IF coalesce(backfill, true) THEN
+			PERFORM leadscore._rebuild_all(m.name);
 			PERFORM leadscore._rescore_all(m.name);
 		END IF;
 	END IF;
@@ -2614,10 +2688,6 @@ BEGIN
 	END IF;
 	PERFORM leadscore._install_triggers(m.name);
 	PERFORM leadscore._index_match_values(m.name);
-	IF coalesce(backfill, true) THEN
-		UPDATE leadscore.attachment SET activity_rules = leadscore._recompute_all(m.name)
-		WHERE attachment.model = m.name;
-	END IF;
 
 	EXECUTE format('SELECT count(*), NULL, count(*) FILTER (WHERE temperature = ''hot''), count(*) FILTER (WHERE temperature = ''warm''),
 						   count(*) FILTER (WHERE temperature = ''cold''), count(*) FILTER (WHERE has_problem), NULL
@@ -2793,7 +2863,7 @@ CREATE TYPE leadscore.rescore_step AS (
 );
 COMMENT ON TYPE leadscore.rescore_step IS 'What one step of a rescore has to say.';
 
-CREATE FUNCTION leadscore._rescore_step(model text, batch_size integer, write_back boolean) RETURNS leadscore.rescore_step
+CREATE FUNCTION leadscore._rescore_step(model text, batch_size integer, write_back boolean, activities boolean) RETURNS leadscore.rescore_step
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2806,6 +2876,8 @@ DECLARE
 	before	numeric;
 	elapsed	interval;
 	orphan	text;
+	keys	text[];
+	rebuilt	record;
 	result	leadscore.rescore_step := (false, NULL);
 BEGIN
 	IF batch_size IS NULL OR batch_size < 1 THEN
@@ -2829,7 +2901,8 @@ BEGIN
 	SELECT version INTO now FROM leadscore.model WHERE name = _rescore_step.model;
 
 	SELECT * INTO r FROM leadscore.rescore_run WHERE rescore_run.model = _rescore_step.model FOR UPDATE;
-	IF NOT FOUND OR r.finished OR r.version <> now OR (write_back AND NOT r.write_back) THEN
+	IF NOT FOUND OR r.finished OR r.version <> now OR (write_back AND NOT r.write_back)
+		OR (_rescore_step.activities AND r.activities IS NULL) THEN
 		-- from here on everybody writes by the new rules
 		PERFORM leadscore._wait_for_writers(ARRAY[a.target] || ARRAY(
 			SELECT w.relation FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation WHERE w.model = a.model));
@@ -2838,12 +2911,13 @@ BEGIN
 		IF r.total IS NULL OR r.total < 100000 THEN
 			EXECUTE format('SELECT count(*) FROM leadscore.%I', a.model || '_state') INTO r.total;
 		END IF;
-		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, write_back)
-		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total, coalesce(_rescore_step.write_back, false))
+		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, write_back, activities)
+		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total, coalesce(_rescore_step.write_back, false),
+				CASE WHEN _rescore_step.activities THEN 'compare' END)
 		ON CONFLICT (model) DO UPDATE
 		SET version = excluded.version, started_at = excluded.started_at, updated_at = excluded.updated_at,
 			after_key = NULL, total = excluded.total, seen = 0, written = 0, inserted = 0, write_back = excluded.write_back,
-			held = '{}', finished = false, walked = false;
+			held = '{}', finished = false, walked = false, activities = excluded.activities, activity_rules = NULL;
 		RETURN result;
 	END IF;
 
@@ -2869,9 +2943,37 @@ BEGIN
 		RETURN result;
 	END IF;
 
+	IF r.activities = 'compare' THEN
+		-- nothing is locked here: what differs is noted, for the steps to come
+		SELECT * INTO rebuilt FROM leadscore._rebuild(a.model, false);
+		UPDATE leadscore.rescore_run
+		SET activities = CASE WHEN rebuilt.activity_rules IS NULL THEN 'done' ELSE 'recompute' END,
+			activity_rules = rebuilt.activity_rules, after_key = NULL, updated_at = clock_timestamp()
+		WHERE rescore_run.model = a.model;
+		RETURN result;
+	END IF;
+
+	IF r.activities = 'recompute' THEN
+		PERFORM set_config('synchronous_commit', 'off', true);
+		keys := ARRAY(SELECT DISTINCT p.lead_key FROM leadscore.pending_activity p
+					  WHERE p.model = a.model AND (r.after_key IS NULL OR p.lead_key > r.after_key)
+					  ORDER BY p.lead_key LIMIT batch_size);
+		SELECT * INTO rebuilt FROM leadscore._recompute_leads(a.model, keys, true);
+		UPDATE leadscore.rescore_run
+		SET after_key = coalesce(keys[cardinality(keys)], after_key), written = written + rebuilt.written,
+			held = held || rebuilt.held, updated_at = clock_timestamp(),
+			activities = CASE WHEN cardinality(keys) < batch_size THEN 'done' ELSE 'recompute' END
+		WHERE rescore_run.model = a.model;
+		RETURN result;
+	END IF;
+
 	IF r.held <> '{}' THEN
 		-- one to a transaction: whoever waits holds nothing that others wait for
-		PERFORM leadscore._rescore_lead(a.model, r.held[1]);
+		IF r.activities IS NULL THEN
+			PERFORM leadscore._rescore_lead(a.model, r.held[1]);
+		ELSE
+			PERFORM leadscore._recompute_leads(a.model, r.held[1:1], false);
+		END IF;
 		UPDATE leadscore.rescore_run SET held = r.held[2:], updated_at = clock_timestamp()
 		WHERE rescore_run.model = a.model;
 		RETURN result;
@@ -2887,7 +2989,8 @@ BEGIN
 	END IF;
 	UPDATE leadscore.rescore_run SET finished = true, updated_at = clock_timestamp()
 	WHERE rescore_run.model = a.model;
-	UPDATE leadscore.attachment SET rescored_version = r.version, rescored_at = clock_timestamp()
+	UPDATE leadscore.attachment SET rescored_version = r.version, rescored_at = clock_timestamp(),
+		activity_rules = coalesce(r.activity_rules, activity_rules)
 	WHERE attachment.model = a.model;
 	result.finished := true;
 	result.notice := format('rescore of %s: %s leads, %s states written, %s', a.model, r.seen, r.written,
@@ -2895,23 +2998,23 @@ BEGIN
 	RETURN result;
 END
 $$;
-COMMENT ON FUNCTION leadscore._rescore_step(text, integer, boolean) IS
+COMMENT ON FUNCTION leadscore._rescore_step(text, integer, boolean, boolean) IS
 'Internal: what leadscore.rescore_step() does.';
 
-CREATE FUNCTION leadscore.rescore_step(model text, batch_size integer, write_back boolean) RETURNS leadscore.rescore_step
+CREATE FUNCTION leadscore.rescore_step(model text, batch_size integer, write_back boolean, activities boolean DEFAULT false) RETURNS leadscore.rescore_step
 AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION leadscore.rescore_step(text, integer, boolean) IS
+COMMENT ON FUNCTION leadscore.rescore_step(text, integer, boolean, boolean) IS
 'One transaction''s worth of a rescore; leadscore.rescore() calls it until it is finished.  Errors: as rescore().';
 
-CREATE PROCEDURE leadscore.rescore(model text, batch_size integer DEFAULT 10000, write_back boolean DEFAULT false)
+CREATE PROCEDURE leadscore.rescore(model text, batch_size integer DEFAULT 10000, write_back boolean DEFAULT false, activities boolean DEFAULT false)
 LANGUAGE plpgsql
 AS $$
 DECLARE
 	step leadscore.rescore_step;
 BEGIN
 	LOOP
-		step := leadscore.rescore_step(model, batch_size, write_back);
+		step := leadscore.rescore_step(model, batch_size, write_back, activities);
 		COMMIT;
 		IF step.notice IS NOT NULL THEN
 			RAISE NOTICE '%', step.notice;
@@ -2920,8 +3023,8 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean) IS
-'Brings the states of all leads of an attached model up to date, in batches of batch_size leads with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back.  Not inside a transaction block.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size, 2D000 in a transaction block.';
+COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean, boolean) IS
+'Brings the states of all leads of an attached model up to date, in batches of batch_size leads with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Not inside a transaction block.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size, 2D000 in a transaction block.';
 
 --
 -- What time changes
@@ -3465,7 +3568,7 @@ BEGIN
 		done := done || 'row security follows the leads'' table'::text;
 	END IF;
 	done := done || ARRAY(SELECT t FROM leadscore._install_triggers(a.model) t);
-	n := leadscore._rescore_all(a.model);
+	n := leadscore._rebuild_all(a.model) + leadscore._rescore_all(a.model);
 	IF n > 0 THEN
 		done := done || format('brought %s states up to date', n);
 	END IF;
@@ -3494,7 +3597,7 @@ BEGIN
 		  AND p.proname IN ('_install_triggers', '_create_state_table', '_finish_state_table', '_create_scored_view',
 							'_require_attachable', '_backfill', '_rescore_batch', '_rescore_lead', '_rescore_all',
 							'_wait_for_writers', '_attach', '_detach', '_watch', '_unwatch', '_run_as_owner_of',
-							'_write_back_batch', '_rescore_step', '_index_match_values', '_recompute_all', '_advance_batch', '_advance_step', '_follow_key_type', '_follow_row_security', '_repair')
+							'_write_back_batch', '_rescore_step', '_index_match_values', '_rebuild', '_recompute_leads', '_rebuild_all', '_advance_batch', '_advance_step', '_follow_key_type', '_follow_row_security', '_repair')
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
 	END LOOP;

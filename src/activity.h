@@ -59,6 +59,9 @@ typedef struct ActivitySource
 								 * cannot fail, or empty */
 	ExprState  *lead_key;
 	Oid			lead_key_type;
+	bool		key_is_plain;	/* lead_key cannot fail and depends on no settings,
+								 * so that a query may group by it */
+	bool		filter_is_sql;	/* filter_sql is all of the filter */
 	int			match;			/* number of the column that lead_key is compared
 								 * with, or -1 */
 	ExprState  *occurred_at;
@@ -69,6 +72,7 @@ typedef struct ActivitySource
 	bool		uses_settings;
 	bool		calls_user_code;
 	bool		runs_queries;
+	bool		can_fail;		/* reading an event may end in an error */
 
 	int			ncolumns;
 	AttrNumber *columns;		/* that the expressions and conditions read, sorted */

@@ -454,6 +454,30 @@ collect_recompute(const char *model, Oid key_type, Datum key, const char *value)
 }
 
 /*
+ * collect_distrust
+ *		States of a model are about to be made from history, which holds what was
+ *		collected so far: at commit those leads are made anew rather than added
+ *		to.
+ */
+void
+collect_distrust(const char *model)
+{
+	for (Level *level = levels; level != NULL; level = level->parent)
+	{
+		Collected  *collected = find_collected(level, model);
+		HASH_SEQ_STATUS all;
+		CollectedLead *lead;
+
+		if (collected == NULL)
+			continue;
+		hash_seq_init(&all, collected->leads);
+		while ((lead = hash_seq_search(&all)) != NULL)
+			lead->recompute |= lead->added != NULL || lead->later != NIL ||
+				lead->event_keys != NIL;
+	}
+}
+
+/*
  * collect_written
  *		We hold the state of a lead: what others put off meanwhile is ours to
  *		add.

@@ -56,6 +56,7 @@ extern void collect_event(const char *model, Oid key_type, Datum key,
 						  int32 activity, const Event *event);
 extern void collect_recompute(const char *model, Oid key_type, Datum key,
 							  const char *value);
+extern void collect_distrust(const char *model);
 extern void collect_written(const char *model, Oid key_type, Datum key);
 extern void collect_value(const char *model, Oid key_type, const char *value);
 extern void collected_set_key_type(Collected *collected, Oid key_type);

@@ -127,4 +127,13 @@ typedef bool TU_UpdateIndexes;
 	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/*
+ * TupleDescFinalize(desc): a row type made by hand is complete.
+ *
+ * From 19 on it has to be told.
+ */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) (desc))
+#endif
+
 #endif							/* LEADSCORE_COMPAT_H */

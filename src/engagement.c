@@ -37,6 +37,8 @@
  */
 #include "engagement.h"
 
+#include <math.h>
+
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -158,6 +160,9 @@ allocate_kept(const Engagement *engagement, int n, int keep)
 							  kept_capacity(n, keep) * sizeof(TimestampTz));
 }
 
+/* Where engagement_create_sized() has room for entries. */
+#define FIRST_ROOM(engagement)	((EngagementEntry *) ((engagement) + 1))
+
 /* Make room for so many entries. */
 static void
 reserve_entries(Engagement *engagement, int nentries)
@@ -174,10 +179,16 @@ reserve_entries(Engagement *engagement, int nentries)
 
 	room = Max(2 * engagement->max_entries, FIRST_ENTRIES);
 	room = Min(Max(room, nentries), MAX_ENTRIES);
-	if (engagement->entries == NULL)
-		engagement->entries =
-			MemoryContextAlloc(engagement->context,
-							   room * sizeof(EngagementEntry));
+	if (engagement->entries == NULL || engagement->entries == FIRST_ROOM(engagement))
+	{
+		EngagementEntry *entries = MemoryContextAlloc(engagement->context,
+													  room * sizeof(EngagementEntry));
+
+		if (engagement->nentries > 0)
+			memcpy(entries, engagement->entries,
+				   engagement->nentries * sizeof(EngagementEntry));
+		engagement->entries = entries;
+	}
 	else
 		engagement->entries = repalloc(engagement->entries,
 									   room * sizeof(EngagementEntry));
@@ -268,6 +279,27 @@ engagement_create(uint64 rules)
 
 	engagement->rules = rules;
 	engagement->context = CurrentMemoryContext;
+	return engagement;
+}
+
+/*
+ * engagement_create_sized
+ *		The same, with room for so many entries right behind it.
+ *
+ * Whoever adds to many summaries in turn waits for memory more than for
+ * anything else.
+ */
+Engagement *
+engagement_create_sized(uint64 rules, int nentries)
+{
+	Engagement *engagement = palloc(sizeof(Engagement) +
+									nentries * sizeof(EngagementEntry));
+
+	memset(engagement, 0, sizeof(Engagement));
+	engagement->rules = rules;
+	engagement->context = CurrentMemoryContext;
+	engagement->max_entries = nentries;
+	engagement->entries = FIRST_ROOM(engagement);
 	return engagement;
 }
 
@@ -374,6 +406,53 @@ unpack(const PackedEngagement *packed)
 		refuse_stored();
 	engagement->nentries = nentries;
 	return engagement;
+}
+
+/*
+ * engagement_forget
+ *		Leave out what is known of a rule's events.
+ */
+void
+engagement_forget(Engagement *engagement, int64 rule)
+{
+	int			i = entry_position(engagement, rule);
+
+	if (i == engagement->nentries || engagement->entries[i].rule != rule)
+		return;
+	engagement->nentries--;
+	memmove(&engagement->entries[i], &engagement->entries[i + 1],
+			(engagement->nentries - i) * sizeof(EngagementEntry));
+}
+
+static bool
+is_close(double a, double b)
+{
+	return fabs(a - b) <= 1e-9 * Max(fabs(a), fabs(b));
+}
+
+/*
+ * engagement_close
+ *		Do two summaries say the same, but for rounding?
+ */
+bool
+engagement_close(const Engagement *a, const Engagement *b)
+{
+	if (a->rules != b->rules || a->nentries != b->nentries)
+		return false;
+	for (int i = 0; i < a->nentries; i++)
+	{
+		const EngagementEntry *x = &a->entries[i];
+		const EngagementEntry *y = &b->entries[i];
+
+		if (x->rule != y->rule || x->half_life != y->half_life ||
+			x->count != y->count || x->last != y->last ||
+			x->keep != y->keep || x->nkept != y->nkept ||
+			!is_close(x->decayed, y->decayed) ||
+			(x->nkept > 0 &&
+			 memcmp(x->kept, y->kept, sizeof(TimestampTz) * x->nkept) != 0))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -760,7 +839,20 @@ void
 engagement_add(Engagement *engagement, int64 rule, int64 half_life, int keep,
 			   TimestampTz at)
 {
-	int			position = entry_position(engagement, rule);
+	engagement_add_near(engagement, -1, rule, half_life, keep, at);
+}
+
+/*
+ * engagement_add_near
+ *		The same, with a guess where the rule's entry is.
+ */
+void
+engagement_add_near(Engagement *engagement, int guess, int64 rule,
+					int64 half_life, int keep, TimestampTz at)
+{
+	int			position = guess >= 0 && guess < engagement->nentries &&
+		engagement->entries[guess].rule == rule ? guess :
+		entry_position(engagement, rule);
 	EngagementEntry *entry;
 
 	if (!IS_VALID_TIMESTAMP(at))
@@ -1620,6 +1712,18 @@ find_packed(Datum datum, int64 rule, EngagementEntry *entry)
 			return entry->rule == rule;
 	}
 	return false;
+}
+
+/*
+ * engagement_has
+ *		Has a rule matched anything, by a packed summary?
+ */
+bool
+engagement_has(Datum packed, int64 rule)
+{
+	EngagementEntry entry;
+
+	return find_packed(packed, rule, &entry);
 }
 
 /*

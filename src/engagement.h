@@ -46,12 +46,18 @@ typedef struct Engagement
 } Engagement;
 
 extern Engagement *engagement_create(uint64 rules);
+extern Engagement *engagement_create_sized(uint64 rules, int nentries);
 extern Engagement *engagement_unpack(Datum packed);
 extern Datum engagement_pack(const Engagement *engagement);
 extern uint64 engagement_rules(Datum packed);
 extern void engagement_add(Engagement *engagement, int64 rule,
 						   int64 half_life, int keep, TimestampTz at);
+extern void engagement_add_near(Engagement *engagement, int guess, int64 rule,
+								int64 half_life, int keep, TimestampTz at);
 extern void engagement_merge(Engagement *into, const Engagement *from);
+extern void engagement_forget(Engagement *engagement, int64 rule);
+extern bool engagement_close(const Engagement *a, const Engagement *b);
+extern bool engagement_has(Datum packed, int64 rule);
 extern const EngagementEntry *engagement_find(const Engagement *engagement,
 											  int64 rule);
 extern TimestampTz engagement_last(const Engagement *engagement);

@@ -51,6 +51,8 @@ typedef struct EventReading
 	ActivitySource *activity;
 	Event	   *event;
 	const Bitmapset *failed;	/* rules to be left out */
+	int32	   *terms;			/* room for the event's, or NULL */
+	bool		grouped;		/* it is known whose the event is */
 } EventReading;
 
 static int
@@ -63,9 +65,10 @@ compare_terms(const void *a, const void *b)
  * The rules that match the row in the slot.
  */
 static void
-match_rules(Rulebook *rulebook, ActivitySource *activity, Event *event,
-			const Bitmapset *failed)
+match_rules(Rulebook *rulebook, EventReading *reading)
 {
+	ActivitySource *activity = reading->activity;
+	Event	   *event = reading->event;
 	const PostingCell *cells = dispatch_cells(activity->dispatch);
 	int			nheads;
 
@@ -89,7 +92,7 @@ match_rules(Rulebook *rulebook, ActivitySource *activity, Event *event,
 
 				/* it may hang in several places */
 				if (rulebook->met[number] == rulebook->evaluation ||
-					bms_is_member(number, failed))
+					bms_is_member(number, reading->failed))
 					continue;
 				rulebook->met[number] = rulebook->evaluation;
 				rulebook->at_rule = number;
@@ -99,11 +102,13 @@ match_rules(Rulebook *rulebook, ActivitySource *activity, Event *event,
 					continue;
 			}
 			if (event->terms == NULL)
-				event->terms = palloc(sizeof(int32) * rulebook->nterms);
+				event->terms = reading->terms != NULL ? reading->terms :
+					palloc(sizeof(int32) * rulebook->nterms);
 			event->terms[event->nterms++] = rule->term;
 		}
 	}
-	qsort(event->terms, event->nterms, sizeof(int32), compare_terms);
+	if (event->nterms > 1)
+		qsort(event->terms, event->nterms, sizeof(int32), compare_terms);
 }
 
 static void
@@ -115,7 +120,7 @@ read_event(Rulebook *rulebook, EventReading *reading)
 	bool		isnull;
 
 	memset(event, 0, sizeof(Event));
-	if (activity->filter != NULL)
+	if (activity->filter != NULL && !(reading->grouped && activity->filter_is_sql))
 	{
 		value = ExecEvalExpr(activity->filter, activity->econtext, &isnull);
 		if (isnull || !DatumGetBool(value))
@@ -123,22 +128,25 @@ read_event(Rulebook *rulebook, EventReading *reading)
 	}
 
 	/* most events match no rule: those go first */
-	match_rules(rulebook, activity, event, reading->failed);
+	match_rules(rulebook, reading);
 	if (event->nterms == 0)
 		return;
 
-	value = ExecEvalExpr(activity->lead_key, activity->econtext, &isnull);
-	if (isnull)
-		return;
-	if (activity->match < 0)
-		event->lead_key = value;
-	else if ((event->match = normalize_match_value(TextDatumGetCString(value))) == NULL)
-		return;
+	if (!reading->grouped)
+	{
+		value = ExecEvalExpr(activity->lead_key, activity->econtext, &isnull);
+		if (isnull)
+			return;
+		if (activity->match < 0)
+			event->lead_key = value;
+		else if ((event->match = normalize_match_value(TextDatumGetCString(value))) == NULL)
+			return;
+	}
 	value = ExecEvalExpr(activity->occurred_at, activity->econtext, &isnull);
 	if (isnull || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
 		return;
 	event->at = DatumGetTimestampTz(value);
-	if (activity->event_key != NULL)
+	if (activity->event_key != NULL && !reading->grouped)
 	{
 		value = ExecEvalExpr(activity->event_key, activity->econtext, &isnull);
 		if (!isnull)
@@ -175,6 +183,42 @@ read_event_pinned(Rulebook *rulebook, void *arg)
 }
 
 /*
+ * Read an event; conditions that end in an error do not match.
+ */
+static int
+read_leniently(Rulebook *rulebook, EventReading *reading, RuleFailure **failures)
+{
+	ActivitySource *activity = reading->activity;
+	Event	   *event = reading->event;
+	Bitmapset  *failed = NULL;
+	RuleFailure failure;
+	int			nfailures = 0;
+
+	*failures = NULL;
+	/* to normalize a value the server's libraries are asked */
+	if (!activity->can_fail && (reading->grouped || activity->match < 0))
+	{
+		read_event_pinned(rulebook, reading);
+		return 0;
+	}
+	while (!run_guarded(rulebook, read_event_pinned, reading,
+						activity->runs_queries, &failure))
+	{
+		*failures = *failures == NULL ? palloc(sizeof(RuleFailure)) :
+			repalloc(*failures, sizeof(RuleFailure) * (nfailures + 1));
+		(*failures)[nfailures++] = failure;
+		if (failure.rule < 0)
+		{
+			memset(event, 0, sizeof(Event));
+			break;
+		}
+		reading->failed = failed = bms_add_member(failed, failure.rule);
+	}
+	bms_free(failed);
+	return nfailures;
+}
+
+/*
  * event_read
  *		What the row in the activity source's slot says.
  *
@@ -186,32 +230,34 @@ int
 event_read(Rulebook *rulebook, ActivitySource *activity, Event *event,
 		   RuleFailure **failures)
 {
-	EventReading reading = {activity, event, NULL};
-	Bitmapset  *failed = NULL;
-	RuleFailure failure;
-	int			nfailures = 0;
+	EventReading reading = {activity, event, NULL, NULL, false};
 
-	*failures = NULL;
 	if (!activity->usable)
 	{
+		*failures = NULL;
 		memset(event, 0, sizeof(Event));
 		return 0;
 	}
-	while (!run_guarded(rulebook, read_event_pinned, &reading,
-						activity->runs_queries, &failure))
-	{
-		*failures = *failures == NULL ? palloc(sizeof(RuleFailure)) :
-			repalloc(*failures, sizeof(RuleFailure) * (nfailures + 1));
-		(*failures)[nfailures++] = failure;
-		if (failure.rule < 0)
-		{
-			memset(event, 0, sizeof(Event));
-			break;
-		}
-		reading.failed = failed = bms_add_member(failed, failure.rule);
-	}
-	bms_free(failed);
-	return nfailures;
+	return read_leniently(rulebook, &reading, failures);
+}
+
+/*
+ * event_match
+ *		Which rules the row in the activity source's slot matches, and when it
+ *		happened.
+ *
+ * For rows of a query that has seen to filter_sql and groups by the lead's key:
+ * neither that nor the event's own is worked out.  'terms' has room for all of
+ * the rulebook's.
+ */
+void
+event_match(Rulebook *rulebook, ActivitySource *activity, int32 *terms,
+			Event *event)
+{
+	EventReading reading = {activity, event, NULL, terms, true};
+	RuleFailure *failures;
+
+	(void) read_leniently(rulebook, &reading, &failures);
 }
 
 /*
@@ -490,9 +536,10 @@ create_delivered(MemoryContext context)
 }
 
 /*
- * Which of two deliveries of an event counts?
+ * compare_deliveries
+ *		Which of two deliveries of an event counts?  The one that comes first.
  */
-static int
+int
 compare_deliveries(const Event *a, const Event *b)
 {
 	if (a->at != b->at)

@@ -47,11 +47,14 @@ typedef struct History
 
 extern int	event_read(Rulebook *rulebook, ActivitySource *activity,
 					   Event *event, RuleFailure **failures);
+extern void event_match(Rulebook *rulebook, ActivitySource *activity,
+						int32 *terms, Event *event);
 extern void event_add(const Rulebook *rulebook, const Event *event,
 					  Engagement *summary);
 extern bool same_event(const ActivitySource *activity, const Event *a,
 					   const Event *b);
 extern char *key_text(Datum value, Oid type);
+extern int	compare_deliveries(const Event *a, const Event *b);
 extern bool convert_key(Datum value, Oid from, Oid to, Datum *result);
 extern char *activity_column_list(const ActivitySource *activity);
 extern void activity_fill_slot(ActivitySource *activity, TupleTableSlot *row,

@@ -43,7 +43,6 @@
 
 #include "collect.h"
 #include "fold.h"
-#include "lead_stage.h"
 #include "pending.h"
 #include "problem.h"
 #include "scorer.h"
@@ -345,29 +344,6 @@ put_off(Folding *folding, CollectedLead *lead)
 }
 
 /*
- * A state for a lead of which nothing but activities is known.
- */
-static void
-make_unknown_lead(Folding *folding, Datum key, StateRow *row)
-{
-	Scorer	   *scorer = folding->scorer;
-	Rulebook   *rulebook = scorer->rulebook;
-
-	memset(row, 0, sizeof(StateRow));
-	memset(row->isnull, true, sizeof(row->isnull));
-	set_value(row, STATE_LEAD_KEY, key);
-	set_value(row, STATE_FIT, Float8GetDatum(0));
-	set_value(row, STATE_ENGAGEMENT_BASE, Float8GetDatum(0));
-	set_value(row, STATE_RULES_VERSION, Int64GetDatum(rulebook->version.number));
-	set_value(row, STATE_STAGE, LeadStageGetDatum(rulebook->initial_stage));
-	set_value(row, STATE_STAGE_SINCE, TimestampTzGetDatum(folding->now));
-	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(false));
-	set_value(row, STATE_LEAD_EXISTS, BoolGetDatum(false));
-	set_value(row, STATE_CONSENT, BoolGetDatum(false));
-	scorer_apply(scorer, row, scorer_nothing_done(scorer), folding->now, DT_NOEND);
-}
-
-/*
  * Fold one lead, whose state nobody else holds, or put it off.
  */
 static void
@@ -396,7 +372,8 @@ fold_lead(Folding *folding, CollectedLead *lead)
 				state_table_close(states);
 				return;
 			}
-			make_unknown_lead(folding, lead->key, &row);
+			scorer_unknown_lead(scorer, lead->key, folding->now, &row);
+			scorer_apply(scorer, &row, scorer_nothing_done(scorer), folding->now, DT_NOEND);
 			if (state_insert(states, &row, false) &&
 				scorer->complete_for != (int64) rulebook->activity_rules)
 				recompute = true;

@@ -34,6 +34,7 @@
  *	eventcapture.c trigger on an event      -> collect
  *	changed.c	 trigger's WHEN             -> comparison of the columns read
  *	watch.c		 trigger on a look-up       -> scorer, for the leads concerned
+ *	rebuild.c	 all events                 -> what each lead did
  *	rescore.c	 all leads, or those due    -> scorer, in batches
  *	live.c		 stored row                 -> evaluation as of now, hot list
  *	attach.c	 call of the leads' owner   -> call as the extension's owner

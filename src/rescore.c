@@ -9,6 +9,10 @@
  * is then done again under the protocol of scorer_rescore(), since a writer may
  * have been there in between.
  *
+ * What leads did comes from a rebuild of all of it (rebuild.c), sorted by their
+ * keys: the first filling merges it with the leads, and later it is compared with
+ * the states.
+ *
  *-------------------------------------------------------------------------
  */
 #include "leadscore.h"
@@ -35,12 +39,18 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "collect.h"
+#include "pending.h"
 #include "problem.h"
+#include "rebuild.h"
 #include "scorer.h"
 #include "source.h"
 
 /* Rows that are fetched, evaluated and inserted at a time. */
 #define FILL_BATCH 500
+
+/* States that are compared with a rebuild at a time. */
+#define COMPARE_BATCH 5000
 
 
 /*
@@ -77,6 +87,26 @@ copy_key(const Scorer *scorer, Datum key)
 	return datumCopy(key, att->attbyval, att->attlen);
 }
 
+static char *
+collate_clause(Oid collation)
+{
+	HeapTuple	tuple;
+	Form_pg_collation form;
+	char	   *clause;
+
+	if (!OidIsValid(collation))
+		return "";
+	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	clause = psprintf(" COLLATE %s",
+					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
+												 NameStr(form->collname)));
+	ReleaseSysCache(tuple);
+	return clause;
+}
+
 
 /* --------------------------------------------------------------------
  * First filling
@@ -93,7 +123,21 @@ typedef struct Filling
 	int			n;				/* slots in use */
 	int64		leads;
 	int64		skipped;
+
+	/* what they did; NULL: the model does not count events */
+	Rebuild    *rebuild;
+	TimestampTz upto;
+	RebuiltLead next;			/* who did something, and is still to come */
+	bool		have_next;
+	List	   *later;			/* of LeftLater */
 } Filling;
+
+/* Events of a lead that are still to come. */
+typedef struct LeftLater
+{
+	char	   *key;
+	List	   *later;			/* of LaterEvent */
+} LeftLater;
 
 static void
 flush_filling(Filling *filling)
@@ -107,9 +151,65 @@ flush_filling(Filling *filling)
 	table_multi_insert(states->rel, filling->slots, filling->n,
 					   GetCurrentCommandId(true), 0, filling->bulk);
 	state_table_close(states);
-	filling->leads += filling->n;
 	filling->n = 0;
 	MemoryContextReset(filling->batch_context);
+}
+
+static void
+add_filled(Filling *filling, const StateRow *row)
+{
+	StateTable *states = filling->scorer->states;
+	TupleTableSlot *slot = filling->slots[filling->n];
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * states->desc->natts);
+	state_fill_slot(states, row, slot);
+	if (++filling->n == FILL_BATCH)
+		flush_filling(filling);
+}
+
+/*
+ * Put what the lead did that comes next into its row, and go on to the one
+ * after it.
+ */
+static void
+fill_activities(Filling *filling, StateRow *row)
+{
+	Scorer	   *scorer = filling->scorer;
+	RebuiltLead *did = &filling->next;
+	TimestampTz next_due = DT_NOEND;
+
+	if (did->history != NULL && did->history->later != NIL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(scorer->context);
+		LeftLater  *left = palloc(sizeof(LeftLater));
+		ListCell   *lc;
+
+		left->key = key_to_text(scorer, did->key);
+		left->later = did->history->later;
+		filling->later = lappend(filling->later, left);
+		foreach(lc, left->later)
+			next_due = Min(next_due, ((LaterEvent *) lfirst(lc))->at);
+		MemoryContextSwitchTo(caller);
+	}
+	scorer_apply(scorer, row, did->summary,
+				 row->isnull[STATE_SCORED_AT] ? filling->upto :
+				 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), next_due);
+	filling->have_next = rebuild_next(filling->rebuild, did);
+}
+
+/*
+ * Somebody did something of whom no more is known.
+ */
+static void
+fill_unknown(Filling *filling)
+{
+	StateRow	row;
+
+	scorer_unknown_lead(filling->scorer, copy_key(filling->scorer, filling->next.key),
+						filling->upto, &row);
+	fill_activities(filling, &row);
+	add_filled(filling, &row);
 }
 
 /*
@@ -120,33 +220,81 @@ fill_row(TupleTableSlot *lead, void *arg)
 {
 	Filling    *filling = (Filling *) arg;
 	Scorer	   *scorer = filling->scorer;
-	StateTable *states = scorer->states;
-	TupleTableSlot *slot = filling->slots[filling->n];
 	MemoryContext caller;
 	StateRow	row;
+	int			order = 1;
 
-	source_fill_slot(scorer->rulebook, lead);
+	slot_getallattrs(lead);
 	if (lead->tts_isnull[0])
 	{
 		filling->skipped++;
 		return;
 	}
 	caller = MemoryContextSwitchTo(filling->batch_context);
+	while (filling->have_next &&
+		   (order = rebuild_compare_keys(filling->rebuild, filling->next.key,
+										 lead->tts_values[0])) < 0)
+		fill_unknown(filling);
+	source_fill_slot(scorer->rulebook, lead);
 	scorer_evaluate(scorer, copy_key(scorer, lead->tts_values[0]), false, &row);
 	scorer_note_failures(scorer, lead->tts_values[0]);
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, true, sizeof(bool) * states->desc->natts);
-	state_fill_slot(states, &row, slot);
-	if (++filling->n == FILL_BATCH)
-		flush_filling(filling);
+	if (filling->have_next && order == 0)
+		fill_activities(filling, &row);
+	add_filled(filling, &row);
+	filling->leads++;
 	MemoryContextSwitchTo(caller);
+}
+
+static void
+fill_leads(Filling *filling, Snapshot snapshot)
+{
+	Scorer	   *scorer = filling->scorer;
+	Oid			source = scorer->rulebook->source;
+	const char *key = quote_identifier(scorer->key_column);
+	char	   *order = "";
+	MemoryContext caller = CurrentMemoryContext;
+	ListCell   *lc;
+
+	if (scorer->rulebook->nterms > 0)
+	{
+		/* in order to be merged with what they did */
+		order = psprintf(" ORDER BY s.%s%s", key, collate_clause(rebuild_collation(scorer)));
+		filling->rebuild = rebuild_read(scorer, filling->upto, snapshot, true);
+		filling->have_next = rebuild_next(filling->rebuild, &filling->next);
+	}
+	relation_read_many(source,
+					   psprintf("SELECT s.%s%s FROM %s s%s", key,
+								source_column_list(scorer->rulebook),
+								qualified_relation_name(source), order),
+					   0, NULL, NULL, NULL, snapshot, fill_row, filling);
+	MemoryContextSwitchTo(filling->batch_context);
+	while (filling->have_next)
+		fill_unknown(filling);
+	flush_filling(filling);
+	MemoryContextSwitchTo(caller);
+
+	foreach(lc, filling->later)
+	{
+		LeftLater  *left = (LeftLater *) lfirst(lc);
+		ListCell   *lc2;
+
+		foreach(lc2, left->later)
+		{
+			LaterEvent *event = (LaterEvent *) lfirst(lc2);
+
+			pending_add(scorer->model, left->key, event->at, event->added);
+		}
+	}
+	if (filling->rebuild != NULL)
+		rebuild_end(filling->rebuild);
 }
 
 /*
  * leadscore._backfill(model text)
  *		Score all leads into the state table, which is empty, has no index yet
- *		and is visible to nobody else; the target is locked against writers.
- *		Returns the number of leads, and of rows without a key.
+ *		and is visible to nobody else; the target and the events are locked
+ *		against writers.  Returns the number of leads, and of rows without a key,
+ *		and what identifies the rules about events.
  */
 PG_FUNCTION_INFO_V1(leadscore_backfill);
 Datum
@@ -158,12 +306,13 @@ leadscore_backfill(PG_FUNCTION_ARGS)
 	Snapshot	snapshot;
 	Filling		filling;
 	TupleDesc	desc;
-	Datum		values[2];
-	bool		nulls[2] = {false};
+	Datum		values[3];
+	bool		nulls[3] = {false};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	desc = BlessTupleDesc(desc);
+	collect_distrust(model);
 
 	/* who wrote while we waited for the lock is to be seen */
 	CommandCounterIncrement();
@@ -178,23 +327,19 @@ leadscore_backfill(PG_FUNCTION_ARGS)
 		filling.slots[i] = MakeSingleTupleTableSlot(scorer->states->desc,
 													&TTSOpsVirtual);
 	filling.bulk = GetBulkInsertState();
-	relation_read_many(scorer->rulebook->source,
-					 psprintf("SELECT s.%s%s FROM %s s",
-							  quote_identifier(scorer->key_column),
-							  source_column_list(scorer->rulebook),
-							  qualified_relation_name(scorer->rulebook->source)),
-					 0, NULL, NULL, NULL, snapshot, fill_row, &filling);
-	flush_filling(&filling);
+	filling.upto = GetCurrentTimestamp();
+	fill_leads(&filling, snapshot);
 
 	FreeBulkInsertState(filling.bulk);
 	for (int i = 0; i < FILL_BATCH; i++)
 		ExecDropSingleTupleTableSlot(filling.slots[i]);
 	UnregisterSnapshot(snapshot);
-	MemoryContextDelete(context);
-	CommandCounterIncrement();
-
 	values[0] = Int64GetDatum(filling.leads);
 	values[1] = Int64GetDatum(filling.skipped);
+	nulls[2] = scorer->rulebook->nterms == 0;
+	values[2] = Int64GetDatum((int64) scorer->rulebook->activity_rules);
+	MemoryContextDelete(context);
+	CommandCounterIncrement();
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
@@ -221,26 +366,6 @@ typedef struct Walk
 	List	   *differing;		/* keys, as Datum pointers */
 	bool		finished;		/* there are no more leads or states */
 } Walk;
-
-static char *
-collate_clause(Oid collation)
-{
-	HeapTuple	tuple;
-	Form_pg_collation form;
-	char	   *clause;
-
-	if (!OidIsValid(collation))
-		return "";
-	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", collation);
-	form = (Form_pg_collation) GETSTRUCT(tuple);
-	clause = psprintf(" COLLATE %s",
-					  quote_qualified_identifier(get_namespace_name(form->collnamespace),
-												 NameStr(form->collname)));
-	ReleaseSysCache(tuple);
-	return clause;
-}
 
 /*
  * The query that reads the next leads in the order of their keys.
@@ -620,6 +745,292 @@ leadscore_advance_batch(PG_FUNCTION_ARGS)
 	}
 	MemoryContextDelete(context);
 	PG_RETURN_INT64(done);
+}
+
+/* --------------------------------------------------------------------
+ * Rebuilding
+ * --------------------------------------------------------------------
+ */
+
+/* A lead whose state does not say what its history says. */
+typedef struct DifferingLead
+{
+	Datum		key;
+	Datum		summary;		/* packed */
+	bool		has_later;
+} DifferingLead;
+
+/* A walk along states and a rebuild. */
+typedef struct Comparison
+{
+	Scorer	   *scorer;
+	Rebuild    *rebuild;
+	RebuiltLead did;			/* the next one */
+	bool		have_did;
+	MemoryContext context;		/* of a batch */
+	MemoryContext scan_context;
+	IndexScanDesc scan;
+	StateRow	state;			/* the next one */
+	bool		have_state;
+	Datum		last_key;
+	List	   *differing;		/* of DifferingLead, in this batch */
+} Comparison;
+
+static void
+next_compared(Comparison *comparison)
+{
+	MemoryContext caller = MemoryContextSwitchTo(comparison->scan_context);
+
+	comparison->have_state = state_scan_next(comparison->scorer->states,
+											 comparison->scan, &comparison->state);
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * Compare the next lead: does the state say what the history does?
+ */
+static void
+compare_lead(Comparison *comparison)
+{
+	Scorer	   *scorer = comparison->scorer;
+	StateRow   *state = &comparison->state;
+	const RebuiltLead *did = &comparison->did;
+	int			order = !comparison->have_did ? -1 : !comparison->have_state ? 1 :
+		state_compare_keys(scorer->states, state->values[STATE_LEAD_KEY], did->key);
+	Datum		key = copy_key(scorer, order <= 0 ? state->values[STATE_LEAD_KEY] : did->key);
+	const Engagement *summary = order >= 0 ? did->summary : scorer_nothing_done(scorer);
+	bool		has_later = order >= 0 && did->has_later;
+
+	if (order > 0 || has_later || state->isnull[STATE_ENGAGEMENT] ||
+		!engagement_close(engagement_unpack(state->values[STATE_ENGAGEMENT]), summary))
+	{
+		DifferingLead *lead = palloc(sizeof(DifferingLead));
+
+		lead->key = key;
+		lead->summary = engagement_pack(summary);
+		lead->has_later = has_later;
+		comparison->differing = lappend(comparison->differing, lead);
+	}
+	comparison->last_key = key;
+	if (order <= 0)
+		next_compared(comparison);
+	if (order >= 0)
+		comparison->have_did = rebuild_next(comparison->rebuild, &comparison->did);
+}
+
+/*
+ * Compare the next batch, behind the last one; false if there are no more.
+ */
+static bool
+compare_batch(Comparison *comparison, const Datum *after)
+{
+	StateTable *states = comparison->scorer->states;
+	Snapshot	snapshot;
+	bool		more;
+
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	comparison->differing = NIL;
+	comparison->scan_context = AllocSetContextCreate(comparison->context, "leadscore scan",
+													 ALLOCSET_DEFAULT_SIZES);
+	state_table_open(states);
+	comparison->scan = state_scan_begin(states, snapshot, after);
+	next_compared(comparison);
+	for (int i = 0; i < COMPARE_BATCH && (comparison->have_did || comparison->have_state); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		compare_lead(comparison);
+	}
+	more = comparison->have_did || comparison->have_state;
+	state_scan_end(states, comparison->scan);
+	state_table_close(states);
+	UnregisterSnapshot(snapshot);
+
+	return more;
+}
+
+/*
+ * Bring the state of a lead up to date which may have none, nor need there be
+ * such a lead.  Returns whether anything was written.
+ */
+static bool
+bring_up(Scorer *scorer, Datum key, ScorerChange *change, bool nowait, bool *locked)
+{
+	StateTable *states = scorer->states;
+	bool		busy = false;
+	StateRow	old;
+
+	state_table_open(states);
+	if (!state_find(states, key, nowait, &busy, &old) && !busy)
+	{
+		StateRow	row;
+
+		scorer_unknown_lead(scorer, key, change->at, &row);
+		scorer_apply(scorer, &row, scorer_nothing_done(scorer), change->at, DT_NOEND);
+		change->is_new = state_insert(states, &row, false);
+		change->reread = true;
+	}
+	state_table_close(states);
+	return scorer_rescore_as_of(scorer, key, change, nowait, locked);
+}
+
+/*
+ * leadscore._rebuild(model text, exclusive boolean)
+ *		Compare what the states say of activities with the history of all leads.
+ *
+ * With 'exclusive' the caller keeps everybody else from writing leads and
+ * events, and states that differ are set right at once.  Otherwise, and for
+ * leads with events of the future, it is left in leadscore.pending_activity that
+ * they are to be made anew: _recompute_leads() does that.  Returns how many
+ * states were written, and what identifies the rules; NULL if there are none
+ * about events.
+ */
+PG_FUNCTION_INFO_V1(leadscore_rebuild);
+Datum
+leadscore_rebuild(PG_FUNCTION_ARGS)
+{
+	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	bool		exclusive = PG_GETARG_BOOL(1);
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+	MemoryContext lead_context;
+	MemoryContext key_context;
+	Scorer	   *scorer;
+	Comparison	comparison = {0};
+	Snapshot	snapshot;
+	TimestampTz upto;
+	Datum		after = (Datum) 0;
+	bool		has_after = false;
+	bool		more = true;
+	int64		written = 0;
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+
+	if (exclusive)
+		collect_distrust(model);
+	CommandCounterIncrement();
+	scorer = create_scorer(model, &context);
+	if (scorer->states->key_index < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("states of scoring model \"%s\" have no index on their key", model)));
+	values[1] = Int64GetDatum((int64) scorer->rulebook->activity_rules);
+	nulls[1] = scorer->rulebook->nterms == 0;
+	if (scorer->rulebook->nterms > 0)
+	{
+		MemoryContextSwitchTo(context);
+		snapshot = RegisterSnapshot(GetLatestSnapshot());
+		upto = GetCurrentTimestamp();
+		comparison.scorer = scorer;
+		comparison.rebuild = rebuild_read(scorer, upto, snapshot, false);
+		UnregisterSnapshot(snapshot);
+		comparison.have_did = rebuild_next(comparison.rebuild, &comparison.did);
+		comparison.context = AllocSetContextCreate(context, "leadscore comparison",
+												   ALLOCSET_DEFAULT_SIZES);
+		lead_context = AllocSetContextCreate(context, "leadscore lead",
+											 ALLOCSET_DEFAULT_SIZES);
+		key_context = AllocSetContextCreate(context, "leadscore key",
+											ALLOCSET_SMALL_SIZES);
+		while (more)
+		{
+			ListCell   *lc;
+
+			MemoryContextReset(comparison.context);
+			MemoryContextSwitchTo(comparison.context);
+			more = compare_batch(&comparison, has_after ? &after : NULL);
+			foreach(lc, comparison.differing)
+			{
+				DifferingLead *lead = (DifferingLead *) lfirst(lc);
+
+				MemoryContextReset(lead_context);
+				MemoryContextSwitchTo(lead_context);
+				if (lead->has_later || !exclusive)
+					pending_add(model, key_to_text(scorer, lead->key), DT_NOBEGIN, NULL);
+				else
+				{
+					History		history = {engagement_unpack(lead->summary), NIL};
+					ScorerChange change = {.history = &history, .at = upto};
+
+					written += bring_up(scorer, lead->key, &change, false, NULL);
+				}
+			}
+			if (more)
+			{
+				MemoryContextReset(key_context);
+				MemoryContextSwitchTo(key_context);
+				after = copy_key(scorer, comparison.last_key);
+				has_after = true;
+			}
+		}
+		rebuild_end(comparison.rebuild);
+		MemoryContextSwitchTo(caller);
+	}
+	MemoryContextDelete(context);
+	CommandCounterIncrement();
+
+	values[0] = Int64GetDatum(written);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*
+ * leadscore._recompute_leads(model text, keys text[], nowait boolean)
+ *		Make anew from history what leads did.  Returns how many states were
+ *		written, and the keys of those that somebody else holds, if they are not
+ *		to be waited for.
+ */
+PG_FUNCTION_INFO_V1(leadscore_recompute_leads);
+Datum
+leadscore_recompute_leads(PG_FUNCTION_ARGS)
+{
+	char	   *model = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	bool		nowait = PG_GETARG_BOOL(2);
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+	MemoryContext lead_context;
+	Scorer	   *scorer;
+	Datum	   *keys;
+	int			nkeys;
+	int64		written = 0;
+	ArrayBuildState *held = NULL;
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), TEXTOID, -1, false, TYPALIGN_INT,
+					  &keys, NULL, &nkeys);
+	CommandCounterIncrement();
+	scorer = create_scorer(model, &context);
+	lead_context = AllocSetContextCreate(context, "leadscore lead",
+										 ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < nkeys && scorer->rulebook->nterms > 0; i++)
+	{
+		ScorerChange change = {.reread = true, .recompute = true};
+		bool		locked = false;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(lead_context);
+		MemoryContextSwitchTo(lead_context);
+		change.at = GetCurrentTimestamp();
+		written += bring_up(scorer, key_from_text(scorer, TextDatumGetCString(keys[i])),
+							&change, nowait, &locked);
+		MemoryContextSwitchTo(caller);
+		if (locked)
+			held = accumArrayResult(held, keys[i], false, TEXTOID, caller);
+	}
+	MemoryContextDelete(context);
+
+	values[0] = Int64GetDatum(written);
+	values[1] = held != NULL ? makeArrayResult(held, caller) :
+		PointerGetDatum(construct_empty_array(TEXTOID));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
 /*

@@ -71,6 +71,7 @@ static uint64 function_changes = 0; /* counts invalidations of functions */
 static Oid	signal_relid = InvalidOid;	/* see rulebook_signals */
 static uint64 signals_seen = 0;
 
+static bool comparing_can_fail(Oid type);
 static Rulebook *rulebook_load(const char *model, Snapshot snapshot,
 							   HeapTuple model_tuple, TupleDesc model_desc,
 							   const ModelVersion *version, bool missing_ok);
@@ -779,6 +780,7 @@ compile_rule(Rulebook *rulebook, Compilation *compilation, Rule *rule,
 		activity->uses_settings |= condition.uses_settings;
 		activity->calls_user_code |= condition.calls_user_code;
 		activity->runs_queries |= condition.runs_queries;
+		activity->can_fail |= residual != NIL || condition.calls_user_code;
 	}
 	else
 	{
@@ -859,6 +861,7 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 	Oid			type = model_expressions[kind].type;
 	Condition	condition;
 	ExprState  *compiled;
+	bool		is_plain;
 	char		what[256];
 
 	if (activity != NULL)
@@ -878,11 +881,15 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 	/* a function that changes must make it compile anew */
 	rulebook->calls_user_code |= condition.calls_user_code;
 	compiled = ExecInitExpr((Expr *) copyObject(condition.expr), NULL);
+	/* what leaks nothing throws nothing */
+	is_plain = !condition.uses_settings && !condition.calls_user_code &&
+		!condition.runs_queries && !contain_leaked_vars((Node *) condition.expr);
 	if (activity != NULL)
 	{
 		activity->uses_settings |= condition.uses_settings;
 		activity->calls_user_code |= condition.calls_user_code;
 		activity->runs_queries |= condition.runs_queries;
+		activity->can_fail |= !is_plain;
 	}
 	switch (kind)
 	{
@@ -905,6 +912,7 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 			activity->lead_key_sql = lead_key_sql(compilation, condition.expr);
 			activity->lead_key_type = exprType((Node *) condition.expr);
 			activity->lead_key_fails = contain_leaked_vars((Node *) condition.expr);
+			activity->key_is_plain = is_plain;
 			break;
 		case EXPRESSION_OCCURRED_AT:
 			activity->occurred_at = compiled;
@@ -912,6 +920,7 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 		case EXPRESSION_FILTER:
 			activity->filter = compiled;
 			activity->filter_sql = filter_sql(compilation, condition.expr);
+			activity->filter_is_sql = is_plain;
 			break;
 		case EXPRESSION_EVENT_KEY:
 			activity->event_key = compiled;
@@ -1437,6 +1446,10 @@ compile_activity(Rulebook *rulebook, ActivitySource *activity,
 		activity->heads = palloc(sizeof(Posting) * dispatch_max_heads(activity->dispatch));
 		activity->columns = list_columns(compilation.columns, &activity->ncolumns);
 		MemoryContextSwitchTo(caller);
+		for (int i = 0; i < activity->ncolumns; i++)
+			activity->can_fail |=
+				comparing_can_fail(TupleDescAttr(activity->tupdesc,
+												 activity->columns[i] - 1)->atttypid);
 	}
 	activity->usable = rel != NULL && !failed;
 	for (int i = 0; i < rulebook->nterms && !activity->usable; i++)

@@ -551,6 +551,29 @@ scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
 }
 
 /*
+ * scorer_unknown_lead
+ *		A new row of the state table for a lead of which nothing but activities
+ *		is known, which have yet to be applied.
+ */
+void
+scorer_unknown_lead(Scorer *scorer, Datum key, TimestampTz at, StateRow *row)
+{
+	Rulebook   *rulebook = scorer->rulebook;
+
+	memset(row, 0, sizeof(StateRow));
+	memset(row->isnull, true, sizeof(row->isnull));
+	set_value(row, STATE_LEAD_KEY, key);
+	set_value(row, STATE_FIT, Float8GetDatum(0));
+	set_value(row, STATE_ENGAGEMENT_BASE, Float8GetDatum(0));
+	set_value(row, STATE_RULES_VERSION, Int64GetDatum(rulebook->version.number));
+	set_value(row, STATE_STAGE, LeadStageGetDatum(rulebook->initial_stage));
+	set_value(row, STATE_STAGE_SINCE, TimestampTzGetDatum(at));
+	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(false));
+	set_value(row, STATE_LEAD_EXISTS, BoolGetDatum(false));
+	set_value(row, STATE_CONSENT, BoolGetDatum(false));
+}
+
+/*
  * Keep what went wrong in an evaluation, to be noted later.
  */
 static void
@@ -934,6 +957,8 @@ bool
 scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 {
 	StateRow	then = *row;
+	bool		is_unknown = !DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
+		!DatumGetBool(old->values[STATE_LEAD_EXISTS]);
 
 	if (DatumGetBool(row->values[STATE_FADING]) && DatumGetBool(old->values[STATE_FADING]) &&
 		DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
@@ -965,6 +990,9 @@ scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 	{
 		if (i == STATE_LEAD_KEY || i == STATE_SCORED_AT ||
 			i == STATE_RULES_VERSION)
+			continue;
+		/* nobody asks for the score of a lead that does not exist */
+		if (is_unknown && depends_on_time((StateColumn) i))
 			continue;
 		if (state_differs(scorer->states, old, &then, (StateColumn) i))
 			return true;
@@ -1303,7 +1331,8 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 	Snapshot	snapshot;
 	Pending		pending = {NULL, false, DT_NOEND};
 	ListCell   *lc;
-	bool		recompute = change->recompute || !is_current_summary(scorer, old) ||
+	bool		recompute = change->recompute || change->history != NULL ||
+		!is_current_summary(scorer, old) ||
 		!same_match_values(scorer, old, row);
 
 	/* taken now, it sees what the last holder of the state committed */
@@ -1318,7 +1347,14 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 		pending_take(scorer->model, text_key, rulebook->activity_rules,
 					 DT_NOEND, snapshot, &pending);
 	}
-	if (recompute)
+	if (recompute && change->history != NULL)
+	{
+		UnregisterSnapshot(snapshot);
+		summary = change->history->summary;
+		later = change->history->later;
+		pending.next_due = DT_NOEND;
+	}
+	else if (recompute)
 	{
 		HistoryRead read = {scorer, key, state_match_values(rulebook, row), change->at, snapshot};
 		bool		can_read = events_can_be_read(scorer);

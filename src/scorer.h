@@ -87,6 +87,8 @@ typedef struct ScorerChange
 	bool		writes_back;	/* the lead's row is to show it, if its temperature
 								 * or grade changes */
 	bool		at_commit;		/* triggers that are deferred come no more */
+	const History *history;		/* what its history comes to, if that is known and
+								 * nobody can be adding to it; else NULL */
 	TimestampTz at;				/* as of when */
 } ScorerChange;
 
@@ -100,6 +102,8 @@ extern void scorer_flag_problem(Scorer *scorer, Datum key);
 extern bool scorer_is_busy(Scorer *scorer, Datum key);
 extern void scorer_evaluate(Scorer *scorer, Datum key, bool quietly,
 							StateRow *row);
+extern void scorer_unknown_lead(Scorer *scorer, Datum key, TimestampTz at,
+								StateRow *row);
 extern void scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
 						 TimestampTz at, TimestampTz next_due);
 extern void scorer_apply_stored(Scorer *scorer, StateRow *row, Datum key,

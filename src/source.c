@@ -240,6 +240,25 @@ relation_read_many(Oid relid, const char *query, int nargs, Oid *types,
 				   Datum *values, const char *nulls, Snapshot snapshot,
 				   SourceRowFunction function, void *arg)
 {
+	relation_read_how(relid, query, READ_PARALLEL, nargs, types, values, nulls,
+					  snapshot, function, arg);
+}
+
+/*
+ * relation_read_how
+ *		The same with more to be said about how.
+ *
+ * With READ_PARALLEL it may use parallel workers; then it is in parallel mode
+ * that each row is handed on.  With READ_OUR_NAMES the query is parsed as the current user, and only planned
+ * and run as the relation's owner: it may name what is ours, though the owner
+ * has no right on the schema.  Nothing but names is looked up by then.
+ */
+void
+relation_read_how(Oid relid, const char *query, ReadHow how, int nargs,
+				  Oid *types, Datum *values, const char *nulls, Snapshot snapshot,
+				  SourceRowFunction function, void *arg)
+{
+	Impersonation names;
 	Impersonation impersonation;
 	SPIExecuteOptions options;
 	SPIPlanPtr	plan;
@@ -259,10 +278,15 @@ relation_read_many(Oid relid, const char *query, int nargs, Oid *types,
 	jit_off();
 	PushActiveSnapshot(snapshot);
 	SPI_connect();
+	if (how & READ_OUR_NAMES)
+		impersonate(&names, impersonation.save_userid, "pg_catalog, pg_temp");
 	/* run to its end in one go, it may use parallel workers */
-	plan = SPI_prepare_cursor(query, nargs, types, CURSOR_OPT_PARALLEL_OK);
+	plan = SPI_prepare_cursor(query, nargs, types,
+							  how & READ_PARALLEL ? CURSOR_OPT_PARALLEL_OK : 0);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	if (how & READ_OUR_NAMES)
+		impersonate_end(&names);
 	memset(&options, 0, sizeof(options));
 	options.params = params;
 	options.read_only = true;

@@ -22,6 +22,11 @@ typedef struct Impersonation
 	int			save_nestlevel;
 } Impersonation;
 
+/* How a relation is read. */
+typedef int ReadHow;
+#define READ_PARALLEL	0x0001	/* workers may help */
+#define READ_OUR_NAMES	0x0002	/* the query names what is ours */
+
 /* What is done with each row of a query; its slot is the executor's. */
 typedef void (*SourceRowFunction) (TupleTableSlot *row, void *arg);
 
@@ -36,6 +41,10 @@ extern void relation_read_many(Oid relid, const char *query, int nargs,
 							   Oid *types, Datum *values, const char *nulls,
 							   Snapshot snapshot, SourceRowFunction function,
 							   void *arg);
+extern void relation_read_how(Oid relid, const char *query, ReadHow how,
+							  int nargs, Oid *types, Datum *values,
+							  const char *nulls, Snapshot snapshot,
+							  SourceRowFunction function, void *arg);
 extern void relation_query(Oid relid, const char *name, bool as_owner,
 						   const char *query, Oid type, Datum value,
 						   Snapshot snapshot, SourceRowFunction function,
