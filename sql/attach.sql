@@ -660,7 +660,7 @@ INSERT INTO lead VALUES (1, 100, 'director'), (2, 100, NULL), (3, 1, NULL);
 SET ROLE regress_att_reader;
 SELECT lead_key, score FROM leadscore.att_scored ORDER BY 1;
 SELECT lead_key, score FROM leadscore.att_state ORDER BY 1;
-SELECT leadscore._live('att', 1);
+SELECT leadscore._live('att', 1, 0, NULL, NULL, NULL, NULL, NULL, NULL, 1);
 SET ROLE regress_att_owner;
 GRANT SELECT ON leadscore.att_scored TO regress_att_reader;
 SET ROLE regress_att_reader;
@@ -719,7 +719,7 @@ SET ROLE regress_att_reader;
 EXECUTE seen;
 -- status of what one may see
 RESET ROLE;
-GRANT SELECT ON leadscore.model, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.model_status TO regress_att_reader, regress_att_other;
+GRANT SELECT ON leadscore.model, leadscore.activity_source, leadscore.rule, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.pending_activity, leadscore.model_status TO regress_att_reader, regress_att_other;
 REVOKE ALL ON leadscore.att_state FROM regress_att_other;
 SET ROLE regress_att_reader;
 SELECT model, attached, leads, stale_leads, triggers_present = triggers_expected AS complete FROM leadscore.model_status WHERE model = 'att';
@@ -731,7 +731,7 @@ DEALLOCATE seen;
 --
 -- Nothing is left
 --
-REVOKE ALL ON leadscore.model, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.model_status FROM regress_att_reader, regress_att_other;
+REVOKE ALL ON leadscore.model, leadscore.activity_source, leadscore.rule, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.pending_activity, leadscore.model_status FROM regress_att_reader, regress_att_other;
 REVOKE USAGE ON SCHEMA leadscore FROM regress_att_owner, regress_att_other, regress_att_reader;
 SELECT model, leadscore.detach(model) FROM leadscore.attachment WHERE model LIKE 'att%' ORDER BY 1;
 DELETE FROM leadscore.model WHERE name LIKE 'att%';

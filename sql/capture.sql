@@ -54,12 +54,12 @@ BEGIN
 		), pair AS (
 			SELECT coalesce(want.key, s.lead_key)::text AS key,
 				   CASE WHEN s.lead_key IS NOT NULL THEN
-						ROW(s.score, s.temperature, s.grade, s.fit, s.engagement, s.disqualified, s.has_problem, s.lead_exists)::text END AS have,
+						ROW(s.score, s.temperature, s.grade, s.fit, s.engagement_points, s.disqualified, s.has_problem, s.lead_exists)::text END AS have,
 				   CASE WHEN want.key IS NOT NULL THEN
 						ROW((e).score, (e).temperature, (e).grade, (e).fit, (e).engagement, (e).disqualified, false, true)::text END AS should
 			FROM want FULL JOIN leadscore.%4$I s ON s.lead_key = want.key
 		), state AS (
-			SELECT lead_key, score, temperature, grade, floor(fit + 1e-9)::integer, trunc(engagement::numeric, 2)::numeric(10,2),
+			SELECT lead_key, score, temperature, grade, floor(fit + 1e-9)::integer, trunc(engagement_points::numeric, 2)::numeric(10,2),
 				   stage::text COLLATE "C", stage::integer, stage_since, disqualified, channel, scored_at, next_change_at, rules_version, has_problem
 			FROM leadscore.%4$I WHERE lead_exists
 		)

@@ -182,8 +182,8 @@ SELECT * FROM finding;
 SELECT stale_leads FROM leadscore.model_status WHERE model = 'doc';
 SELECT * FROM remedy \gexec
 SELECT * FROM finding;
-INSERT INTO leadscore.doc_state SELECT 1000 + lead_key, fit, engagement, scored_at, rules_version, stage_since, next_change_at, score, stage, disqualified, has_problem, lead_exists, temperature, grade, channel
-	FROM leadscore.doc_state WHERE lead_key < 3;
+INSERT INTO leadscore.doc_state SELECT (jsonb_populate_record(s, jsonb_build_object('lead_key', 1000 + lead_key))).*
+	FROM leadscore.doc_state s WHERE lead_key < 3;
 SELECT * FROM finding;
 SELECT * FROM remedy \gexec
 SELECT * FROM finding;
@@ -425,7 +425,7 @@ SELECT count(*) FROM pg_trigger WHERE tgrelid IN ('parted'::regclass, 'parted_1'
 --
 -- Who may ask
 --
-GRANT SELECT ON leadscore.model, leadscore.rule, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.model_status, leadscore.rescore_run, leadscore.rescore_progress
+GRANT SELECT ON leadscore.model, leadscore.activity_source, leadscore.rule, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.pending_activity, leadscore.model_status, leadscore.rescore_run, leadscore.rescore_progress
 	TO regress_doc_owner, regress_doc_other;
 DELETE FROM leadscore.doc_state WHERE lead_key = '3';
 SET ROLE regress_doc_owner;
@@ -440,7 +440,7 @@ SELECT leads > 0 AS leads, stale_leads FROM leadscore.model_status WHERE model =
 SELECT leadscore.repair('doc');
 RESET ROLE;
 SELECT * FROM leadscore.doctor('doc_unknown');
-REVOKE ALL ON leadscore.model, leadscore.rule, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.model_status, leadscore.rescore_run, leadscore.rescore_progress
+REVOKE ALL ON leadscore.model, leadscore.activity_source, leadscore.rule, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.pending_activity, leadscore.model_status, leadscore.rescore_run, leadscore.rescore_progress
 	FROM regress_doc_owner, regress_doc_other;
 
 --

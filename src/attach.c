@@ -114,13 +114,11 @@ require_attachment_owner(const char *model, Snapshot snapshot)
 }
 
 /*
- * Tables of events get triggers, and are read with the rights of their owners.
- *
- * Of an attached model each source was written by the owner of its table: see
- * check_activity_source_row().
+ * Events are read as the owners of their tables, too; and so will be those of
+ * a table that took the place of another.
  */
 static void
-require_events_owner(const char *model, Snapshot snapshot)
+require_activity_owners(const char *model, Snapshot snapshot)
 {
 	Relation	rel = table_open(leadscore_relation("activity_source"), AccessShareLock);
 	ScanKeyData key;
@@ -134,10 +132,15 @@ require_events_owner(const char *model, Snapshot snapshot)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
+		Datum		value;
 
-		require_owner(model,
-					  DatumGetObjectId(heap_getattr(tuple, Anum_activity_source_relation,
-													RelationGetDescr(rel), &isnull)));
+		value = heap_getattr(tuple, Anum_activity_source_relation,
+							 RelationGetDescr(rel), &isnull);
+		require_owner(model, DatumGetObjectId(value));
+		value = heap_getattr(tuple, Anum_activity_source_relation_name,
+							 RelationGetDescr(rel), &isnull);
+		if (!isnull)
+			require_owner_by_name(model, TextDatumGetCString(value));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -208,8 +211,7 @@ require_model_owner(const char *model)
 		require_owner(model, DatumGetObjectId(values[Anum_model_source - 1]));
 	systable_endscan(scan);
 	require_attachment_owner(model, snapshot);
-	if (!has_row_for_model("attachment", model))
-		require_events_owner(model, snapshot);
+	require_activity_owners(model, snapshot);
 	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 }

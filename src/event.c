@@ -18,18 +18,23 @@
 #include <ctype.h>
 
 #include "access/parallel.h"
+#include "access/relation.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "funcapi.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
@@ -791,4 +796,122 @@ event_is_delivered_again(Rulebook *rulebook, ActivitySource *activity,
 				   TEXTOID, CStringGetTextDatum(event_key), snapshot,
 				   count_row, &nrows);
 	return nrows > 1;
+}
+
+
+/* --------------------------------------------------------------------
+ * Indexes
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * Does one of the first columns of an index hold what events are looked up by?
+ *
+ * That is a column, or else an expression over the columns in 'wanted', which
+ * are numbered as pull_varattnos does.  Which expression is not compared: it
+ * may be written in many ways, and the planner knows them better.
+ */
+static bool
+index_serves(Relation index, AttrNumber column, const Bitmapset *wanted)
+{
+	List	   *expressions = RelationGetIndexExpressions(index);
+	ListCell   *expression = list_head(expressions);
+	int			ncolumns = Min(index->rd_index->indnkeyatts, 2);
+
+	if (!index->rd_index->indisvalid ||
+		(index->rd_rel->relam != BTREE_AM_OID && index->rd_rel->relam != HASH_AM_OID))
+		return false;
+	for (int i = 0; i < ncolumns; i++)
+	{
+		AttrNumber	attno = index->rd_index->indkey.values[i];
+		Bitmapset  *read = NULL;
+
+		if (attno != 0)
+		{
+			if (attno == column)
+				return true;
+			continue;
+		}
+		pull_varattnos((Node *) lfirst(expression), 1, &read);
+		if (column == 0 && bms_is_subset(wanted, read))
+			return true;
+		expression = lnext(expressions, expression);
+	}
+	return false;
+}
+
+/*
+ * The CREATE INDEX that looking up the events of a lead wants, or NULL if there
+ * is one that serves.
+ */
+static char *
+missing_index(const ActivitySource *activity)
+{
+	Relation	rel = try_relation_open(activity->relation, AccessShareLock);
+	Node	   *key = (Node *) activity->lead_key->expr;
+	AttrNumber	column = 0;
+	Bitmapset  *wanted = NULL;
+	bool		found = false;
+	char		kind;
+	ListCell   *lc;
+
+	if (rel == NULL)
+		return NULL;
+	kind = rel->rd_rel->relkind;
+	pull_varattnos(key, 1, &wanted);
+	if (activity->match < 0 && IsA(key, Var))
+		column = ((Var *) key)->varattno;
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = relation_open(lfirst_oid(lc), AccessShareLock);
+
+		found |= index_serves(index, column, wanted);
+		relation_close(index, AccessShareLock);
+	}
+	relation_close(rel, AccessShareLock);
+	if (found || kind == RELKIND_FOREIGN_TABLE)
+		return NULL;
+
+	return psprintf("CREATE INDEX %sON %s %s%s%s;",
+					kind == RELKIND_PARTITIONED_TABLE ? "" : "CONCURRENTLY ",
+					qualified_relation_name(activity->relation),
+					activity->match >= 0 ? "(lower" : column == 0 ? "(" : "",
+					activity->lead_key_sql,
+					activity->match >= 0 || column == 0 ? ")" : "");
+}
+
+/*
+ * leadscore._missing_activity_indexes(model text)
+ *		Activity sources whose tables have no index by which the events of a
+ *		lead are found: name, table, and the index as SQL.
+ */
+PG_FUNCTION_INFO_V1(leadscore_missing_activity_indexes);
+Datum
+leadscore_missing_activity_indexes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Rulebook   *rulebook;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	rulebook = rulebook_acquire(text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								GetActiveSnapshot(), true);
+	for (int i = 0; rulebook != NULL && i < rulebook->nactivities; i++)
+	{
+		const ActivitySource *activity = &rulebook->activities[i];
+		char	   *definition;
+		Datum		values[3];
+		bool		isnull[3] = {false};
+
+		if (!activity->usable || activity->nrules == 0 ||
+			(definition = missing_index(activity)) == NULL)
+			continue;
+		values[0] = CStringGetTextDatum(activity->name);
+		values[1] = ObjectIdGetDatum(activity->relation);
+		values[2] = CStringGetTextDatum(definition);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+	}
+	if (rulebook != NULL)
+		rulebook_release(rulebook);
+
+	return (Datum) 0;
 }

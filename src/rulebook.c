@@ -796,7 +796,8 @@ compile_rule(Rulebook *rulebook, Compilation *compilation, Rule *rule,
  * An expression over events as SQL, in parentheses.
  *
  * Written from what it was found to mean: its text would be looked up again
- * by whoever reads the events, and mean something else by then.
+ * by whoever reads the events, and mean something else by then.  Conversions
+ * are written out, since the type is what it is compared by.
  */
 static char *
 expression_sql(Compilation *compilation, Expr *expr)
@@ -807,7 +808,7 @@ expression_sql(Compilation *compilation, Expr *expr)
 	return psprintf("(%s)", deparse_expression((Node *) expr,
 											   deparse_context_for(RelationGetRelationName(rel),
 																   RelationGetRelid(rel)),
-											   false, false));
+											   false, true));
 }
 
 /*

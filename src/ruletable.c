@@ -270,6 +270,87 @@ catch_expression_error(const ModelInfo *model, const char *path,
 }
 
 /*
+ * What is wrong with the expressions of one of the model's activity sources,
+ * as they are stored; NULL if nothing is.  It does not wait for locks.
+ */
+static ErrorData *
+find_activity_error(const char *model_name, const char *name,
+					const ModelInfo *lead_model, const ModelInfo *model)
+{
+	static const struct
+	{
+		int			attno;
+		const char *name;
+		Oid			type;
+	}			expressions[] =
+	{
+		{Anum_activity_source_lead_key, "lead_key", InvalidOid},
+		{Anum_activity_source_occurred_at, "occurred_at", TIMESTAMPTZOID},
+		{Anum_activity_source_filter, "filter", BOOLOID},
+		{Anum_activity_source_event_key, "event_key", TEXTOID}
+	};
+	Relation	rel = table_open(leadscore_relation("activity_source"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Datum		values[Natts_activity_source];
+	bool		nulls[Natts_activity_source];
+	ErrorData  *error = NULL;
+
+	ScanKeyInit(&keys[0], Anum_activity_source_model, BTEqualStrategyNumber,
+				F_TEXTEQ, CStringGetTextDatum(model_name));
+	ScanKeyInit(&keys[1], Anum_activity_source_name, BTEqualStrategyNumber,
+				F_TEXTEQ, CStringGetTextDatum(name));
+	scan = systable_beginscan(rel, leadscore_relation("activity_source_pkey"), true,
+							  snapshot, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		tuple = heap_copytuple(tuple);
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+
+	if (!nulls[Anum_activity_source_match_column - 1] &&
+		get_rel_relkind(lead_model->source) != '\0' &&
+		get_attnum(lead_model->source,
+				   NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1]))) <= 0)
+	{
+		error = palloc0(sizeof(ErrorData));
+		error->sqlerrcode = ERRCODE_UNDEFINED_COLUMN;
+		error->message = psprintf("source of scoring model \"%s\" has no column \"%s\" to match",
+								  model_name,
+								  NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1])));
+		return error;
+	}
+	for (int i = 0; i < lengthof(expressions) && error == NULL; i++)
+	{
+		int			column = expressions[i].attno - 1;
+		Oid			type = expressions[i].type;
+		char	   *what;
+
+		if (nulls[column] || nulls[Anum_activity_source_search_path - 1])
+			continue;
+		if (type == InvalidOid && !nulls[Anum_activity_source_match_column - 1])
+			type = TEXTOID;
+		what = psprintf("expression %s of activity source \"%s\"", expressions[i].name, name);
+		error = catch_expression_error(model,
+									   TextDatumGetCString(values[Anum_activity_source_search_path - 1]),
+									   TextDatumGetCString(values[column]), type, what, true);
+		/* the rule's condition is not to blame */
+		if (error != NULL && strstr(error->message, what) == NULL)
+			error->message = psprintf("%s: %s", what, error->message);
+	}
+
+	return error;
+}
+
+/*
  * Compile an expression that is being written.
  */
 static void
@@ -654,6 +735,13 @@ leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
 		Anum_activity_source_lead_key, Anum_activity_source_occurred_at,
 		Anum_activity_source_filter, Anum_activity_source_event_key
 	};
+	static const int checked[] = {
+		Anum_activity_source_model, Anum_activity_source_relation,
+		Anum_activity_source_lead_key, Anum_activity_source_match_column,
+		Anum_activity_source_occurred_at, Anum_activity_source_time_zone,
+		Anum_activity_source_filter, Anum_activity_source_event_key,
+		Anum_activity_source_search_path
+	};
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	desc;
 	HeapTuple	row;
@@ -677,6 +765,8 @@ leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
 	{
 		old_row = trigger->tg_trigtuple;
 		row = trigger->tg_newtuple;
+		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
+			return PointerGetDatum(row);
 		changed = false;
 		for (int i = 0; i < lengthof(expressions); i++)
 			changed |= !same_text(row_text(row, desc, expressions[i]),
@@ -1245,30 +1335,36 @@ leadscore_check_rule(PG_FUNCTION_ARGS)
 
 /*
  * leadscore._condition_error(model text, condition text, search_path text, activity text)
- *		SQLSTATE and message of what is wrong with a stored condition, as an
- *		array of two; NULL if nothing is.  For the event trigger that looks
- *		after models whose source changes; it does not wait for locks (55P03).
+ *		SQLSTATE and message of what is wrong with a stored condition, or with
+ *		its activity source, as an array of two; NULL if nothing is.  For the
+ *		event trigger that looks after models whose source changes; it does not
+ *		wait for locks (55P03).
  */
 PG_FUNCTION_INFO_V1(leadscore_condition_error);
 Datum
 leadscore_condition_error(PG_FUNCTION_ARGS)
 {
 	char	   *name;
+	char	   *activity = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	ModelInfo	model;
+	ModelInfo	lead_model;
 	ErrorData  *error;
 	Datum		values[2];
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!find_model(name, &model) ||
-		(!PG_ARGISNULL(3) &&
-		 !find_activity(name, text_to_cstring(PG_GETARG_TEXT_PP(3)), &model)))
+	if (!find_model(name, &model))
+		PG_RETURN_NULL();
+	lead_model = model;
+	if (activity != NULL && !find_activity(name, activity, &model))
 		PG_RETURN_NULL();
 	error = catch_expression_error(&model,
 								   text_to_cstring(PG_GETARG_TEXT_PP(2)),
 								   text_to_cstring(PG_GETARG_TEXT_PP(1)),
 								   BOOLOID, "condition", true);
+	if (error == NULL && activity != NULL)
+		error = find_activity_error(name, activity, &lead_model, &model);
 	if (error == NULL)
 		PG_RETURN_NULL();
 	values[0] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));

@@ -52,7 +52,8 @@
 #define Anum_activity_source_event_key		9
 #define Anum_activity_source_description	10
 #define Anum_activity_source_search_path	11
-#define Natts_activity_source				11
+#define Anum_activity_source_relation_name	12
+#define Natts_activity_source				12
 
 #define Anum_rule_id				1
 #define Anum_rule_model				2

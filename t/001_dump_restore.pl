@@ -66,6 +66,11 @@ INSERT INTO leadscore.factor (model, name, axis, combine, points_floor, points_c
 	('zzz', 'calls', 'engagement', 'sum', 1, NULL),
 	('odd', 'it''s "odd"', 'fit', 'sum', NULL, NULL);
 
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, match_column, occurred_at, time_zone, filter, event_key, description) VALUES
+	('zzz', 'it''s a call', 'zzz_crm.call', 'lead', NULL, 'timestamp ''2024-01-01'' + seconds * interval ''1 hour''', 'Asia/Tokyo', 'zzz_crm.is_big(seconds * 10)', 'seconds', E'tab\tand\\'),
+	('odd', 'lead', '"Odd ""Crm"""."Lead"', '"group"', 'group', '''02/03/2024''::date', NULL, NULL, NULL, NULL);
+INSERT INTO leadscore.factor (model, name, axis) VALUES ('odd', 'does', 'engagement');
+
 SET search_path = aaa_crm, public;
 INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, points, disqualifies, note) VALUES
 	('aaa', 'company size', 'large', 'key', $$size = 'large'$$, 20, false, NULL),
@@ -86,6 +91,10 @@ INSERT INTO leadscore.rule (model, factor, parameter, condition, points) VALUES
 	('odd', 'it''s "odd"', E'tab\tand\\', $$"group" = E'two\nlines'$$, 10),
 	('odd', 'it''s "odd"', 'backslash', $$"group" = 'a\b'$$, 100),
 	('odd', 'it''s "odd"', NULL, $$"Employees; DROP" >= 50$$, 1000);
+INSERT INTO leadscore.rule (model, factor, activity, parameter, condition, points, half_life, at_least, within, at_most, inactive_for, include_never) VALUES
+	('zzz', 'calls', 'it''s a call', 'fades', 'seconds > 20', 1, '1 day 12:30', NULL, NULL, 3, NULL, false),
+	('zzz', 'calls', 'it''s a call', 'window', 'true', 1, NULL, 2, '7 days', NULL, NULL, false),
+	('odd', 'does', 'lead', 'silent', '"Employees; DROP" IS NOT NULL', -1, NULL, NULL, NULL, NULL, '30 days', true);
 -- a gap, and a number that is further on than any rule
 INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (500, 'odd', 'it''s "odd"', 'true', 10000);
 DELETE FROM leadscore.rule WHERE model = 'odd' AND parameter = 'backslash';
@@ -111,6 +120,7 @@ my %queries = (
 	models => q{SELECT m.* FROM leadscore.model m ORDER BY name},
 	versions => q{SELECT name, version FROM leadscore.model ORDER BY name},
 	rules => q{SELECT r.* FROM leadscore.rule r ORDER BY id},
+	sources => q{SELECT s.* FROM leadscore.activity_source s ORDER BY model, name},
 	thresholds => q{SELECT t.* FROM leadscore.threshold t ORDER BY model, builtin, kind, label},
 	problems => q{SELECT p.* FROM leadscore.problem p ORDER BY model, rule, lead_key},
 	functions => q{SELECT f.* FROM leadscore.allowed_function f ORDER BY signature},
@@ -270,7 +280,7 @@ my $version = $node->safe_psql('restored_single', q{SELECT version FROM leadscor
 $node->safe_psql('restored_single', q{UPDATE leadscore.rule SET points = 11 WHERE parameter = 'one'});
 is($node->safe_psql('restored_single', q{SELECT version FROM leadscore.model WHERE name = 'zzz'}), $version + 1, 'versions go on');
 $node->safe_psql('restored_single', q{ALTER TABLE "Odd ""Crm"""."Lead" RENAME "group" TO cluster});
-is($node->safe_psql('restored_single', q{SELECT count(*) FROM leadscore.rule WHERE model = 'odd' AND NOT enabled}), 2, 'the event trigger works');
+is($node->safe_psql('restored_single', q{SELECT count(*) FROM leadscore.rule WHERE model = 'odd' AND NOT enabled}), 3, 'the event trigger works');
 
 $node->stop;
 done_testing();

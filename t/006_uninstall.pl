@@ -6,6 +6,7 @@ use warnings;
 
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Digest::MD5 qw(md5_hex);
 use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -99,6 +100,8 @@ CREATE TABLE crm.company (id int PRIMARY KEY, industry text);
 CREATE TABLE crm.part (region text, id int, employees int, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
 CREATE TABLE crm.part_eu PARTITION OF crm.part FOR VALUES IN ('eu');
 CREATE TABLE crm.part_rest PARTITION OF crm.part DEFAULT;
+CREATE TABLE crm.visit (lead int, email text, at timestamptz) PARTITION BY RANGE (at);
+CREATE TABLE crm.visit_now PARTITION OF crm.visit DEFAULT;
 CREATE VIEW crm.looked AS SELECT l.id, l.employees, c.industry FROM crm.lead l LEFT JOIN crm.company c ON c.id = l.id;
 ALTER TABLE crm.lead ADD COLUMN score int, ADD COLUMN heat text;
 ALTER TABLE crm.lead ENABLE ROW LEVEL SECURITY;
@@ -115,11 +118,17 @@ UPDATE leadscore.model SET key_column = 'id' WHERE name = 'part';
 INSERT INTO leadscore.factor (model, name, axis) SELECT name, 'all', 'fit' FROM leadscore.model;
 INSERT INTO leadscore.rule (model, factor, condition, points) SELECT name, 'all', 'employees > 10', 1 FROM leadscore.model;
 INSERT INTO leadscore.rule (model, factor, condition, points) VALUES ('own', 'all', 'title::int > 10', 1);
+INSERT INTO leadscore.factor (model, name, axis) VALUES ('own', 'did', 'engagement');
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, match_column, occurred_at) VALUES
+	('own', 'visit', 'crm.visit', 'lead', NULL, 'at'), ('own', 'by title', 'crm.visit', 'email', 'title', 'at');
+INSERT INTO leadscore.rule (model, factor, activity, condition, points, half_life) VALUES
+	('own', 'did', 'visit', 'email IS NULL', 5, '7 days'), ('own', 'did', 'by title', 'true', 5, NULL);
 SELECT leadscore.attach('own', score_column => 'score', temperature_column => 'heat'), leadscore.attach('looked'), leadscore.attach('part');
 SELECT leadscore.watch('looked', 'crm.company', 'company.id');
 INSERT INTO crm.lead (id, employees) VALUES (10, 20);
 INSERT INTO crm.company VALUES (1, 'energy');
 UPDATE crm.lead SET employees = employees + 1;
+INSERT INTO crm.visit VALUES (1, NULL, now()), (1, NULL, '2100-01-01'), (NULL, 'ceo', now()), (77, NULL, now());
 CALL leadscore.rescore('own', write_back => true);
 DELETE FROM crm.lead WHERE id = 10;
 EOS
@@ -130,13 +139,16 @@ like($attached, qr/^ALTER TABLE crm\.lead ENABLE ALWAYS TRIGGER leadscore_own_up
 ($ret, $out, $err) = $node->psql('postgres', 'DROP EXTENSION leadscore');
 like($err, qr/cannot drop extension leadscore because other objects depend on it/, 'DROP EXTENSION without detach() fails');
 like($err, qr/\Q$_\E.* depends on/, "naming $_") foreach 'trigger leadscore_own_insert on table crm.lead', 'trigger leadscore_looked_watch on table crm.company',
-	'trigger leadscore_part_truncate on table crm.part_eu', 'leadscore.own_state', 'view leadscore.own_scored';
+	'trigger leadscore_part_truncate on table crm.part_eu', 'trigger leadscore_own_' . substr(md5_hex('visit'), 0, 8) . '_event on table crm.visit',
+	'leadscore.own_state', 'view leadscore.own_scored';
 is($node->safe_psql('postgres', q{SELECT count(*) FROM leadscore.own_scored}), 2, 'and nothing has happened');
 
 # a detach() that is rolled back is none
 $node->safe_psql('postgres', q{BEGIN; SELECT leadscore.detach(name) FROM leadscore.model; ROLLBACK});
 is(dump_schema(), $attached, 'detach() is transactional');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM leadscore.pending_activity}), 1, 'an activity is to come');
 is($node->safe_psql('postgres', q{SELECT leadscore.detach(name) FROM leadscore.model}), "t\nt\nt", 'detached');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM leadscore.pending_activity}), 0, 'nor does it come any more');
 is($node->safe_psql('postgres', q{SELECT leadscore.detach(name) FROM leadscore.model}), "f\nf\nf", 'which can be said again');
 $node->safe_psql('postgres', 'INSERT INTO crm.lead (id, employees) VALUES (11, 20); DELETE FROM crm.lead WHERE id = 11; DROP EXTENSION leadscore; DROP SCHEMA IF EXISTS leadscore');
 is(dump_schema(), $dump, 'no trace is left in the schema');

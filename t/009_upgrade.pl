@@ -52,6 +52,18 @@ INSERT INTO leadscore.factor (model, name, axis, combine) VALUES ('part', 'all',
 INSERT INTO leadscore.rule (id, model, factor, condition, points) VALUES (101, 'part', 'all', 'employees > 50', 7), (102, 'part', 'all', 'budget::int > 90', 20);
 SELECT leadscore.attach('part', score_column => 'score'), leadscore.attach('m');
 SELECT leadscore.watch('m', 'crm.stage', 'lead');
+-- and one of what leads do, some of it to come
+CREATE TABLE crm.person (id int PRIMARY KEY, email text);
+CREATE TABLE crm.visit (person int, email text, at timestamptz);
+INSERT INTO crm.person SELECT i, 'a' || i FROM generate_series(1, 10) i;
+INSERT INTO crm.visit SELECT i % 12, 'A' || i % 7, timestamptz '2024-01-01' + i * interval '1 hour' FROM generate_series(1, 100) i;
+INSERT INTO crm.visit VALUES (3, NULL, '2100-01-01');
+INSERT INTO leadscore.model (name, target) VALUES ('did', 'crm.person');
+INSERT INTO leadscore.factor (model, name, axis) VALUES ('did', 'all', 'engagement');
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, match_column, occurred_at) VALUES ('did', 'visit', 'crm.visit', 'person', NULL, 'at'), ('did', 'mail', 'crm.visit', 'email', 'email', 'at');
+INSERT INTO leadscore.rule (id, model, factor, activity, condition, points, half_life, at_least, within) VALUES
+	(103, 'did', 'all', 'visit', 'true', 1, NULL, NULL, NULL), (104, 'did', 'all', 'mail', 'true', 2, '1000 days', NULL, NULL), (105, 'did', 'all', 'visit', 'true', 2, NULL, 3, '36525 days');
+SELECT leadscore.attach('did');
 UPDATE leadscore.part_state SET stage = 'mql' WHERE lead_key = 5;
 UPDATE leadscore.rule SET points = 8 WHERE id = 101;
 SELECT leadscore.rescore_step('part', 60, false), leadscore.rescore_step('part', 60, false);
@@ -71,6 +83,9 @@ my %queries = (
 	configuration => q{SELECT array(SELECT c::regclass::text FROM unnest(extconfig) c), extcondition FROM pg_extension WHERE extname = 'leadscore'},
 	triggers => q{SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgrelid::regclass::text COLLATE "C", tgname},
 	attached => q{SELECT a.* FROM leadscore.attachment a ORDER BY model},
+	activity_sources => q{SELECT s.*, s.relation::oid FROM leadscore.activity_source s ORDER BY model, name},
+	activity_states => q{SELECT to_jsonb(s), pg_column_size(engagement) FROM leadscore.did_state s ORDER BY s.lead_key},
+	pending_activities => q{SELECT p.* FROM leadscore.pending_activity p ORDER BY lead_key},
 	watched => q{SELECT w.* FROM leadscore.watched w},
 	rescore => q{SELECT r.* FROM leadscore.rescore_run r},
 	states => q{SELECT to_jsonb(s) FROM leadscore.part_state s UNION ALL SELECT to_jsonb(s) FROM leadscore.m_state s ORDER BY 1},
@@ -78,7 +93,11 @@ my %queries = (
 	policies => q{SELECT * FROM pg_policies ORDER BY tablename},
 	doctor => q{SELECT * FROM leadscore.doctor()},
 	event_triggers => q{SELECT evtname, evtevent, evtenabled FROM pg_event_trigger});
+my $uncounted = q{SELECT lead_key, e.events, w.visits FROM leadscore.did_state s, leadscore.engagement_entries(s.engagement) e,
+	LATERAL (SELECT count(*) AS visits FROM crm.visit v WHERE v.person = s.lead_key AND v.at <= now()) w WHERE e.rule = 103 AND e.events <> w.visits};
 my %before = map { $_ => $old->safe_psql('postgres', $queries{$_}) } keys %queries;
+is($old->safe_psql('postgres', $uncounted), '', 'activities are counted');
+like($before{pending_activities}, qr/^did\|3\|/, 'one is to come');
 $old->stop;
 
 my $new = PostgreSQL::Test::Cluster->new('new');
@@ -103,13 +122,17 @@ INSERT INTO crm.part_0 VALUES (200, 200, '200');
 UPDATE crm.stage SET stage = 'mql' WHERE lead IN (1, 2, 3);
 DELETE FROM crm.stage WHERE lead > 90;
 CALL leadscore.rescore('part');
+INSERT INTO crm.visit VALUES (1, NULL, now()), (20, NULL, '2024-05-05');
+DELETE FROM crm.visit WHERE at < '2024-01-02';
 EOS
+is($new->safe_psql('postgres', $uncounted), '', 'and count what is done');
+is($new->safe_psql('postgres', q{SELECT leadscore.engagement_count(engagement, 103) FROM leadscore.did_state WHERE lead_key IN (1, 20) ORDER BY lead_key}), "8\n1", 'once each');
 is($new->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE s.score = e.score) FROM leadscore.part_scored s JOIN crm.part l ON l.id = s.lead_key, leadscore.evaluate('part', l) e}),
 	'101|101', 'attached models score what is written');
 is($new->safe_psql('postgres', q{SELECT count(*), count(*) FILTER (WHERE s.score = e.score) FROM leadscore.m_scored s JOIN crm.source l ON l.id = s.lead_key, leadscore.evaluate('m', l) e}),
 	'100|100', 'and follow look-ups');
 is($new->safe_psql('postgres', q{SELECT stage FROM leadscore.part_scored WHERE lead_key = 5}), 'mql', 'stages are kept');
-$new->safe_psql('postgres', q{SELECT leadscore.detach('part'), leadscore.detach('m')});
+$new->safe_psql('postgres', q{SELECT leadscore.detach('part'), leadscore.detach('m'), leadscore.detach('did')});
 
 $new->safe_psql('postgres', 'ALTER TABLE crm.lead RENAME employees TO staff');
 is($new->safe_psql('postgres', q{SELECT count(*) FROM leadscore.rule WHERE model = 'n' AND NOT enabled}), 2, 'the event trigger works');

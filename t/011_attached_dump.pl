@@ -60,6 +60,23 @@ BEGIN
 		UPDATE lead SET employees = employees;
 		PERFORM leadscore.watch(s || '_looked', 'company', 'SELECT l.id FROM lead l WHERE l.company = company.id');
 		EXECUTE format('GRANT SELECT ON leadscore.%I, leadscore.%I TO rep', s || '_uuid_state', s || '_uuid_scored');
+		-- what people did, by key and by address, some of it to come
+		CREATE TABLE person (id int PRIMARY KEY, email text);
+		INSERT INTO person SELECT i, 'P' || i || '\@x' FROM generate_series(1, 20) i;
+		CREATE TABLE event (id int, person int, address text, kind text, at timestamp) PARTITION BY RANGE (at);
+		CREATE TABLE event_old PARTITION OF event FOR VALUES FROM (MINVALUE) TO ('2024-03-01');
+		CREATE TABLE event_new PARTITION OF event DEFAULT;
+		INSERT INTO event SELECT i, i % 25, NULL, CASE i % 7 WHEN 0 THEN 'test' ELSE 'visit' END, timestamp '2024-01-01' + i * interval '1 day' FROM generate_series(1, 200) i;
+		INSERT INTO event SELECT i / 2, NULL, 'p' || i % 22 || '\@X', 'mail', timestamp '2024-02-01' + i * interval '1 hour' FROM generate_series(1, 300) i;
+		INSERT INTO event VALUES (900, 3, NULL, 'visit', '2100-01-01'), (901, NULL, 'P4\@X', 'mail', '2100-01-01');
+		INSERT INTO leadscore.model (name, target, time_zone) VALUES ('act_' || s, 'person', 'Asia/Tokyo');
+		INSERT INTO leadscore.factor (model, name, axis) VALUES ('act_' || s, 'did', 'engagement');
+		INSERT INTO leadscore.activity_source (model, name, relation, lead_key, match_column, occurred_at, time_zone, filter, event_key) VALUES
+			('act_' || s, 'it''s a visit', 'event', 'person', NULL, 'at', 'Europe/Warsaw', 'kind <> ''test''', NULL), ('act_' || s, 'mail', 'event', 'address', 'email', 'at', NULL, NULL, 'id');
+		INSERT INTO leadscore.rule (model, factor, activity, parameter, condition, points, half_life, at_most, inactive_for) VALUES
+			('act_' || s, 'did', 'it''s a visit', 'visit', 'kind = ''visit''', 3, '30 days 01:30', NULL, NULL),
+			('act_' || s, 'did', 'mail', 'mail', 'kind = ''mail''', 2, NULL, 5, NULL), ('act_' || s, 'did', 'it''s a visit', 'silence', 'true', -1, NULL, NULL, '10 days');
+		PERFORM leadscore.attach('act_' || s);
 		ALTER TABLE lead ENABLE ROW LEVEL SECURITY;
 		CREATE POLICY own ON lead USING (rep = CURRENT_USER);
 	END LOOP;
@@ -78,7 +95,7 @@ RESET ROLE;
 GRANT ALL ON SCHEMA leadscore, crm, zcrm TO rep;
 EOS
 
-my @models = split /\n/, $node->safe_psql('crm', 'SELECT name FROM leadscore.model ORDER BY name');
+my @models = split /\n/, $node->safe_psql('crm', q{SELECT name FROM leadscore.model WHERE name !~ '^act' ORDER BY name});
 is(scalar @models, 14, 'all models are there');
 sub identifier
 {
@@ -118,9 +135,13 @@ my %queries = (
 		WHERE relnamespace IN ('crm'::regnamespace, 'zcrm'::regnamespace) AND NOT (tgisinternal AND tgparentid = 0) ORDER BY tgrelid::regclass::text, tgname},
 	policies => q{SELECT * FROM pg_policies ORDER BY schemaname, tablename},
 	relations => q{SELECT c.relname, pg_get_userbyid(relowner), relkind, relrowsecurity, relforcerowsecurity, reloptions, relacl, obj_description(c.oid, 'pg_class'), CASE relkind WHEN 'v' THEN pg_get_viewdef(c.oid) WHEN 'i' THEN pg_get_indexdef(c.oid) END
-		FROM pg_class c WHERE relnamespace = 'leadscore'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass) AND relname ~ '^z?crm' ORDER BY c.relname},
+		FROM pg_class c WHERE relnamespace = 'leadscore'::regnamespace AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e' AND d.classid = 'pg_class'::regclass) AND relname ~ '^(act_)?z?crm' ORDER BY c.relname},
 	columns => q{SELECT c.oid::regclass::text, attname, format_type(atttypid, atttypmod), attcollation::regcollation, attnotnull, col_description(c.oid, attnum)
-		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid WHERE relnamespace = 'leadscore'::regnamespace AND relname ~ '^z?crm' AND relkind IN ('r', 'v') AND attnum > 0 ORDER BY c.oid::regclass::text COLLATE "C", attnum},
+		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid WHERE relnamespace = 'leadscore'::regnamespace AND relname ~ '^(act_)?z?crm' AND relkind IN ('r', 'v') AND attnum > 0 ORDER BY c.oid::regclass::text COLLATE "C", attnum},
+	activity_sources => q{SELECT s.* FROM leadscore.activity_source s ORDER BY model, name},
+	activity_rules => q{SELECT r.* FROM leadscore.rule r WHERE activity IS NOT NULL ORDER BY id},
+	activity_states => q{SELECT 'crm', to_jsonb(s) FROM leadscore.act_crm_state s UNION ALL SELECT 'zcrm', to_jsonb(s) FROM leadscore.act_zcrm_state s ORDER BY 1, 2},
+	pending_activities => q{SELECT p.* FROM leadscore.pending_activity p ORDER BY model, lead_key, due_at},
 	attachments => q{SELECT a.* FROM leadscore.attachment a ORDER BY model},
 	watched => q{SELECT w.* FROM leadscore.watched w ORDER BY model},
 	rescore_runs => q{SELECT r.* FROM leadscore.rescore_run r ORDER BY model},
@@ -129,6 +150,15 @@ my %queries = (
 	doctor => q{SELECT * FROM leadscore.doctor()},
 	members => q{SELECT count(*) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'leadscore')});
 my $wrong = "SELECT * FROM (($computed) EXCEPT ($stored)) c UNION ALL SELECT * FROM (($stored) EXCEPT ($computed)) s ORDER BY 1, 2, 3";
+
+# What leads did, counted from the events themselves.
+my $uncounted = join ' UNION ALL ', map { my $s = $_; qq{
+	SELECT '$s', p.id, leadscore.engagement_count(t.engagement, v.id), leadscore.engagement_count(t.engagement, m.id), w.visits, w.mails
+	FROM $s.person p JOIN leadscore.act_${s}_state t ON t.lead_key = p.id
+	JOIN leadscore.rule v ON v.model = 'act_$s' AND v.parameter = 'visit' JOIN leadscore.rule m ON m.model = 'act_$s' AND m.parameter = 'mail',
+		LATERAL (SELECT count(*) FILTER (WHERE e.person = p.id AND e.kind = 'visit') AS visits,
+						count(DISTINCT e.id) FILTER (WHERE lower(e.address) = lower(p.email)) AS mails FROM $s.event e WHERE e.at <= now()) w
+	WHERE (leadscore.engagement_count(t.engagement, v.id), leadscore.engagement_count(t.engagement, m.id)) IS DISTINCT FROM (w.visits, w.mails)} } 'crm', 'zcrm';
 
 sub look
 {
@@ -146,6 +176,8 @@ sub same
 
 my %before = look('crm');
 my $wrong_before = $node->safe_psql('crm', $wrong);
+is($node->safe_psql('crm', $uncounted), '', 'events are counted');
+is(scalar(() = $before{pending_activities} =~ /^act_\w+\|\d+\|2099-12-31/mg), 4, 'some are to come');
 like($wrong_before, qr/^crm_looked\|/m, 'the rescore is half done');
 unlike($wrong_before, qr/^z?crm_[^l]/m, 'all other states are as they should be');
 is(join("\n", sort $before{doctor} =~ /^([^|]*\|[^|]*)\|/mg), join("\n", 'crm_big|lead_problems', 'crm_looked|stale_states',
@@ -178,7 +210,15 @@ sub live_on
 		UPDATE zcrm.company SET industry = NULL;
 		UPDATE crm.part SET region = 'us', employees = 77 WHERE id < 10;
 		INSERT INTO zcrm.part_rest VALUES ('pl', 300, 300);
-		TRUNCATE zcrm.part_eu_0;});
+		TRUNCATE zcrm.part_eu_0;
+		INSERT INTO crm.event VALUES (1000, 1, NULL, 'visit', now()), (1001, NULL, 'P2@x', 'mail', '2024-06-01'), (1001, NULL, 'P2@x', 'mail', '2024-06-02');
+		INSERT INTO zcrm.event_new SELECT * FROM crm.event WHERE id >= 1000;
+		DELETE FROM crm.event WHERE id = 30;
+		UPDATE zcrm.event SET person = 5 WHERE id = 31;
+		TRUNCATE zcrm.event_old;
+		UPDATE crm.person SET email = 'p3@X' WHERE id = 6;
+		INSERT INTO crm.person VALUES (22, 'none');});
+	is($node->safe_psql($database, $uncounted), '', "$name: events are counted as they are written");
 	my $runs = 'SELECT model, started_at, version, finished FROM leadscore.rescore_run ORDER BY model';
 	(my $finished = $node->safe_psql($database, $runs)) =~ s/\|f$/|t/mg;
 	if ($name eq 'inserts')

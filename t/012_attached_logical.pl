@@ -165,8 +165,9 @@ EOS
 $subscriber->safe_psql('postgres', 'CREATE DATABASE reports');
 $subscriber->safe_psql('reports', <<'EOS');
 CREATE SCHEMA leadscore;
-CREATE TABLE leadscore.m_state (lead_key int PRIMARY KEY, fit float8, engagement float8, scored_at timestamptz, rules_version bigint, stage_since timestamptz, next_change_at timestamptz,
-	score int, stage text, disqualified boolean, has_problem boolean, lead_exists boolean, temperature text, grade text, channel text);
+CREATE TABLE leadscore.m_state (lead_key int PRIMARY KEY, fit float8, engagement_points float8, engagement_base float8, score_bound float8, scored_at timestamptz, rules_version bigint, stage_since timestamptz,
+	next_change_at timestamptz, row_changes_at timestamptz, created_at timestamptz, score int, stage text, disqualified boolean, has_problem boolean, lead_exists boolean, fading boolean, consent boolean,
+	temperature text, grade text, channel text, engagement text, kept_rules bigint[], match_values text[]);
 EOS
 $subscriber->safe_psql('reports', "CREATE SUBSCRIPTION reports CONNECTION '" . $publisher->connstr . " dbname=postgres' PUBLICATION states");
 $subscriber->wait_for_subscription_sync($publisher, 'reports', 'reports');
