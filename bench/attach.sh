@@ -31,28 +31,29 @@ fill() {
 # scripts of pgbench
 update_other='
 \set id random(1, :leads)
-UPDATE TABLE SET page_views = coalesce(page_views, 0) + 1 WHERE id = :id;'
+UPDATE bench.lead_NAME SET page_views = coalesce(page_views, 0) + 1 WHERE id = :id;'
 insert="
-INSERT INTO TABLE (id, email, company_size, knowledge_level, purchase_motivation, decision_power, position, webinar,
+INSERT INTO bench.lead_NAME (id, email, company_size, knowledge_level, purchase_motivation, decision_power, position, webinar,
 	title, country, employees, revenue, postal_code, page_views, last_visit, created_at, custom)
 VALUES (nextval('bench.lead_number'), 'lead@example.com', 'medium', 'specialist', 'peace at work', 'short path', 'manager', 'attended',
 	'head of sales, energy', 'DE', 250, 1000000, 12345, 3, '2025-05-01', '2025-05-02 12:00+00', '{\"budget\": \"yes\"}');"
 
 # single_race RACE SCRIPT CONTENDER...: transactions of pgbench by one client;
-# in SCRIPT, TABLE is the contender's.  Whose turn it is, is drawn for each
+# in SCRIPT, NAME is the contender's.  Whose turn it is, is drawn for each
 # transaction, so that they all meet the same disk and the same neighbours.
 single_race() {
 	local race=$1 script=$2 round name names files=() before=$SECONDS dir=$WORK/pgbench
 	shift 2
 	mkdir -p "$dir"
 	for name; do
-		printf '%s\n' "${script//TABLE/bench.lead_$name}" >"$dir/$name.sql"
+		printf '%s\n' "${script//NAME/$name}" >"$dir/$name.sql"
 		files+=(-f "$dir/$name.sql@1")
 	done
 	names=$(list "$@")
 	for ((round = 0; round <= rounds; round++)); do
 		rm -f "$dir"/log.*
-		pgbench -n -M prepared -T "$((single_seconds * $#))" --random-seed="$round" -D leads="$insert_rows" \
+		pgbench -n -M prepared -T "$((single_seconds * $#))" --random-seed="$round" -D leads="$single_leads" \
+			-D round="$round" -D short=1000 -D long=0 \
 			-l --log-prefix="$dir/log" "${files[@]}" >"$dir/output" 2>&1 || { cat "$dir/output" >&2; return 1; }
 		cat "$dir"/log.* | sql -c "COPY bench.pgbench_log FROM STDIN (DELIMITER ' ')"
 		sql -c "CALL bench.read_pgbench_log('$race', '{$names}', $round)"
@@ -62,14 +63,14 @@ single_race() {
 
 attaching() {
 	local states="leadscore.ours_state, leadscore.write_back_state, bench.upsert_state, bench.by_operation_state"
-	local insert_rows single_seconds=2 bulk_rounds=$((rounds < 5 ? rounds : 5))
+	local insert_rows single_leads single_seconds=2 bulk_rounds=$((rounds < 5 ? rounds : 5))
 	[ $quick = 0 ] || single_seconds=1
 
 	# what has been written is to be written over, not to be made anew
 	sql -c "ALTER SYSTEM SET min_wal_size = '4GB'"
 	use_fsync off
 	sql -f "$BENCH/attach.sql"
-	insert_rows=$(sql -c 'SELECT bench.insert_rows()')
+	insert_rows=$(sql -c 'SELECT bench.insert_rows()') single_leads=$insert_rows
 	if wanted_any attach insert update single; then
 		say "$insert_rows leads are written"
 		sql -c "CALL bench.enter_writers('$WORK/tmp/leads.copy')" -c 'VACUUM (ANALYZE)'

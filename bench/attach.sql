@@ -1,6 +1,6 @@
 -- bench/attach.sql: what an attached model costs the application's writes.
 --
--- Needs bench.lead, bench.rule and the stop-watch of measure.sql.
+-- Needs bench.lead, bench.rule and stopwatch.sql.
 --
 -- The tables are logged, other than bench.lead, since here the writing counts.
 
@@ -74,7 +74,8 @@ BEGIN ATOMIC
 	FROM (VALUES
 		('lead_key', '$key', false),
 		('fit', '$fit', true),
-		('engagement', '$engagement', true),
+		('engagement_points', '$engagement', true),
+		('score_bound', '$fit + $engagement', true),
 		('scored_at', 'now()', true),
 		('rules_version', '1', true),
 		('stage_since', 'now()', false),
@@ -84,6 +85,8 @@ BEGIN ATOMIC
 		('disqualified', 'false', false),
 		('has_problem', 'false', false),
 		('lead_exists', 'true', false),
+		('fading', 'false', false),
+		('consent', 'true', false),
 		('temperature', 'CASE WHEN $fit + $engagement >= 50 THEN ''hot'' WHEN $fit + $engagement >= 25 THEN ''warm'' ELSE ''cold'' END', true),
 		('grade', 'CASE WHEN $fit >= 40 THEN ''A'' WHEN $fit >= 20 THEN ''B'' WHEN $fit >= 0 THEN ''C'' ELSE ''D'' END || '
 				  'CASE WHEN $engagement >= 30 THEN ''1'' WHEN $engagement >= 20 THEN ''2'' WHEN $engagement >= 5 THEN ''3'' ELSE ''4'' END', true),
@@ -158,66 +161,6 @@ END;
 
 -- ---- races ------------------------------------------------------------------
 
-CREATE TABLE bench.writer (
-	id			integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	race		text NOT NULL,
-	name		text NOT NULL,
-	prepare		text[] NOT NULL,		-- before each run, not timed
-	statements	text[] NOT NULL,		-- timed
-	UNIQUE (race, name)
-);
-
-CREATE TABLE bench.write_sample (
-	race	text NOT NULL,
-	name	text NOT NULL,
-	round	integer NOT NULL,
-	seconds	double precision NOT NULL,	-- by the clock on the wall, commit included
-	cpu		double precision,			-- of the backend alone
-	wal		numeric						-- bytes
-);
-
--- The stop-watch hangs in the session: what is timed are statements as any
--- client sends them, and some cannot run inside of a function.
-CREATE FUNCTION bench.start() RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM set_config('bench.wal', pg_current_wal_insert_lsn()::text, false);
-	PERFORM set_config('bench.cpu', bench.cpu()::text, false);
-	PERFORM set_config('bench.clock', extract(epoch FROM clock_timestamp())::text, false);
-END $$;
-
-CREATE FUNCTION bench.stop(p_race text, p_name text, p_round integer) RETURNS void
-LANGUAGE plpgsql AS $$
-DECLARE
-	seconds numeric := extract(epoch FROM clock_timestamp()) - current_setting('bench.clock')::numeric;
-BEGIN
-	IF p_round > 0 THEN
-		INSERT INTO bench.write_sample
-		VALUES (p_race, p_name, p_round, seconds, bench.cpu() - current_setting('bench.cpu')::double precision,
-				pg_current_wal_insert_lsn() - current_setting('bench.wal')::pg_lsn);
-	END IF;
-END $$;
-
--- A race, statement by statement: in each round each contender once, in turns
--- from the first to the last and from the last to the first, after a
--- checkpoint.  Round 0 warms up and does not count.
-CREATE FUNCTION bench.steps(p_race text, p_rounds integer) RETURNS TABLE (step text)
-LANGUAGE sql
-BEGIN ATOMIC
-	SELECT s.step
-	FROM bench.writer AS w, generate_series(0, p_rounds) AS round,
-		 unnest(w.prepare || ARRAY['CHECKPOINT', 'SELECT bench.start()'] || w.statements ||
-				format('SELECT bench.stop(%L, %L, %s)', w.race, w.name, round)) WITH ORDINALITY AS s (step, ord)
-	WHERE w.race = p_race
-	ORDER BY round, CASE WHEN round % 2 = 0 THEN -w.id ELSE w.id END, ord;
-END;
-
-CREATE PROCEDURE bench.enter_writer(p_race text, p_name text, p_prepare text[], p_statements text[])
-LANGUAGE sql
-BEGIN ATOMIC
-	INSERT INTO bench.writer (race, name, prepare, statements) VALUES (p_race, p_name, p_prepare, p_statements);
-END;
-
 -- Do the contenders say the same of each lead?
 CREATE PROCEDURE bench.compare_states(p_states text[])
 LANGUAGE plpgsql AS $$
@@ -228,7 +171,7 @@ DECLARE
 BEGIN
 	FOREACH state IN ARRAY p_states LOOP
 		EXECUTE format($q$SELECT format('%%s leads, checksum %%s', count(*),
-							sum(hashtextextended(concat_ws(' ', lead_key, fit, engagement, score, temperature, grade, stage), 0)))
+							sum(hashtextextended(concat_ws(' ', lead_key, fit, engagement_points, score, temperature, grade, stage), 0)))
 						FROM %s$q$, state) INTO answer;
 		expected := coalesce(expected, answer);
 		IF answer <> expected THEN
@@ -296,7 +239,8 @@ CREATE PROCEDURE bench.enter_all()
 LANGUAGE plpgsql AS $$
 DECLARE
 	by_hand text[] := ARRAY['BEGIN', bench.create_table_as(), 'ALTER TABLE bench.all_state ADD PRIMARY KEY (lead_key)',
-							'CREATE INDEX ON bench.all_state (next_change_at) WHERE next_change_at IS NOT NULL', 'COMMIT'];
+							'CREATE INDEX ON bench.all_state (next_change_at) WHERE next_change_at IS NOT NULL',
+							'CREATE INDEX ON bench.all_state (score_bound) WHERE score_bound IS NOT NULL', 'COMMIT'];
 BEGIN
 	CALL bench.enter_writer('backfill', 'ours', ARRAY[$q$SELECT leadscore.detach('all')$q$], ARRAY[$q$SELECT leadscore.attach('all')$q$]);
 	CALL bench.enter_writer('backfill', 'table', ARRAY['DROP TABLE IF EXISTS bench.all_state', 'SET jit = off'], by_hand);
@@ -319,6 +263,7 @@ BEGIN
 		EXECUTE bench.create_table_as();
 		ALTER TABLE bench.all_state ADD PRIMARY KEY (lead_key);
 		CREATE INDEX ON bench.all_state (next_change_at) WHERE next_change_at IS NOT NULL;
+		CREATE INDEX ON bench.all_state (score_bound) WHERE score_bound IS NOT NULL;
 	END IF;
 END $$;
 
@@ -341,20 +286,3 @@ END $$;
 -- ---- one row per transaction ------------------------------------------------
 
 CREATE SEQUENCE bench.lead_number START 100000000;
-
-CREATE TABLE bench.pgbench_log (
-	client integer, transaction integer, microseconds bigint, script integer, epoch bigint, epoch_microseconds integer
-);
-
--- A sample is the median of a round's transactions: that some wait ten times as
--- long for the disk as the others says nothing of who they are.
-CREATE PROCEDURE bench.read_pgbench_log(p_race text, p_names text[], p_round integer)
-LANGUAGE sql
-BEGIN ATOMIC
-	INSERT INTO bench.write_sample (race, name, round, seconds)
-	SELECT p_race, p_names[script + 1], p_round, percentile_cont(0.5) WITHIN GROUP (ORDER BY microseconds) / 1e6
-	FROM bench.pgbench_log
-	WHERE p_round > 0
-	GROUP BY script;
-	DELETE FROM bench.pgbench_log;
-END;

@@ -4,8 +4,6 @@
 -- Everything is UNLOGGED, vacuumed, analyzed and small enough for
 -- shared_buffers, so that the scans measure processor time and no disk.
 
-CREATE SCHEMA bench;
-
 CREATE UNLOGGED TABLE bench.lead (
 	id					bigint PRIMARY KEY,
 	email				text,

@@ -1,4 +1,4 @@
--- bench/measure.sql: who runs against whom, and the stop-watch.
+-- bench/measure.sql: who runs against whom.
 --
 -- psql variables: rows (leads in bench.lead), rounds, quick (0 or 1),
 -- exhaustive (0 or 1).
@@ -349,15 +349,6 @@ BEGIN
 							 format('SELECT sum(leadscore.score(%L, l)) FROM bench.lead_%s AS l', name, name), expected);
 		END LOOP;
 	END LOOP;
-END $$;
-
--- Processor seconds that this backend has used, where Linux tells; a short
--- sleep makes the kernel settle its account.
-CREATE FUNCTION bench.cpu() RETURNS double precision
-LANGUAGE plpgsql AS $$
-BEGIN
-	PERFORM pg_sleep(0.001);
-	RETURN split_part(pg_read_file('/proc/self/schedstat', 0, 1000, true), ' ', 1)::double precision / 1e9;
 END $$;
 
 -- Run a race: in every round each contender once, in turns from the first to
