@@ -32,6 +32,8 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -40,6 +42,7 @@
 #include "utils/syscache.h"
 
 #include "lead_stage.h"
+#include "pending.h"
 #include "problem.h"
 #include "recall.h"
 #include "score.h"
@@ -217,8 +220,9 @@ get_live_model(CallSite *site, Oid key_type)
 							site->rulebook->model, format_type_be(key_type))));
 		model->rescored_version = model->attachment->rescored_version;
 		model->row_security = row_security_applies(model->attachment);
-		if (site->recall->states == NULL)
-			site->recall->has_pending = true;
+		/* row security lets nobody see more than his leads: the view is filtered */
+		if (site->recall->states == NULL && site->rulebook->nterms > 0)
+			site->recall->overdue = pending_leads(site->rulebook->model, GetActiveSnapshot());
 	}
 	MemoryContextSwitchTo(caller);
 
@@ -349,7 +353,8 @@ evaluate_state(CallSite *site, LiveModel *model, const StateRow *row, Evaluation
 	/* one lead that cannot be read is no error for the reader of them all */
 	if (IsInParallelMode() ||
 		(row->isnull[STATE_ROW_CHANGES_AT] && site->rulebook->nterms > 0 &&
-		 !row->isnull[STATE_ENGAGEMENT] && !site->recall->has_pending &&
+		 !row->isnull[STATE_ENGAGEMENT] &&
+		 !recall_is_overdue(site->recall, model->key_type, row->values[STATE_LEAD_KEY]) &&
 		 summary_tells(site->rulebook, row)))
 		evaluate_live(&lead);
 	else if (catch_error(evaluate_live, &lead) != NULL)
@@ -481,13 +486,155 @@ put_hot_lead(ReturnSetInfo *rsinfo, Rulebook *rulebook, const HotLead *lead)
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
+/* The list while it is made. */
+typedef struct HotList
+{
+	CallSite   *site;
+	LiveModel  *model;
+	int			limit;
+	binaryheap *best;
+	MemoryContext context;		/* of one lead */
+} HotList;
+
+static double
+worst_of(const HotList *hot)
+{
+	return ((HotLead *) DatumGetPointer(binaryheap_first(hot->best)))->raw;
+}
+
+/*
+ * Is a lead not to be found where its bound says?
+ */
+static bool
+is_elsewhere(const HotList *hot, const StateRow *row)
+{
+	return (!row->isnull[STATE_ROW_CHANGES_AT] &&
+			DatumGetTimestampTz(row->values[STATE_ROW_CHANGES_AT]) <=
+			GetCurrentStatementStartTimestamp()) ||
+		recall_is_overdue(hot->site->recall, hot->model->key_type, row->values[STATE_LEAD_KEY]);
+}
+
+/*
+ * Put a lead on the list if it is better than the worst there.
+ */
+static void
+list_lead(HotList *hot, const StateRow *row)
+{
+	MemoryContext caller;
+	HotLead		found;
+	HotLead    *entry;
+
+	if (!is_listed(row))
+		return;
+	MemoryContextReset(hot->context);
+	caller = MemoryContextSwitchTo(hot->context);
+	if (!evaluate_state(hot->site, hot->model, row, &found.result))
+	{
+		found.result.axis[AXIS_FIT] = DatumGetFloat8(row->values[STATE_FIT]);
+		found.result.axis[AXIS_ENGAGEMENT] = DatumGetFloat8(row->values[STATE_ENGAGEMENT_POINTS]);
+		found.result.raw = Min(row->isnull[STATE_SCORE_BOUND] ? get_float8_infinity() :
+							   DatumGetFloat8(row->values[STATE_SCORE_BOUND]),
+							   found.result.axis[AXIS_FIT] + found.result.axis[AXIS_ENGAGEMENT]);
+		found.result.disqualified = DatumGetBool(row->values[STATE_DISQUALIFIED]);
+	}
+	MemoryContextSwitchTo(caller);
+	found.raw = found.result.raw;
+	if (found.result.disqualified ||
+		(hot->best->bh_size == hot->limit && found.raw <= worst_of(hot)) ||
+		(hot->model->row_security &&
+		 !probe_lead(hot->model->attachment, &hot->model->plan, hot->model->key_type,
+					 row->values[STATE_LEAD_KEY])))
+		return;
+
+	entry = palloc(sizeof(HotLead));
+	*entry = found;
+	entry->key = key_text(row->values[STATE_LEAD_KEY], hot->model->key_type);
+	entry->stage = DatumGetLeadStage(row->values[STATE_STAGE]);
+	entry->has_channel = !row->isnull[STATE_CHANNEL];
+	if (entry->has_channel)
+		entry->channel = PointerGetDatum(PG_DETOAST_DATUM_COPY(row->values[STATE_CHANNEL]));
+	if (hot->best->bh_size < hot->limit)
+		binaryheap_add(hot->best, PointerGetDatum(entry));
+	else
+		binaryheap_replace_first(hot->best, PointerGetDatum(entry));
+}
+
+/*
+ * Go through the states along an index: from the highest bound on as long as
+ * it is above the worst on the list; or those whose time has come, for the sake
+ * of leads whose rows time has changed.
+ */
+static void
+walk_index(HotList *hot, StateTable *states, Oid indexid, bool due)
+{
+	Relation	index;
+	IndexScanDesc scan;
+	ScanKeyData key;
+
+	if (!OidIsValid(indexid))
+		return;
+	index = index_open(indexid, AccessShareLock);
+	scan = begin_index_scan(states->rel, index, GetActiveSnapshot(), due ? 1 : 0);
+	if (due)
+		ScanKeyInit(&key, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
+					TimestampTzGetDatum(GetCurrentStatementStartTimestamp()));
+	index_rescan(scan, &key, due ? 1 : 0, NULL, 0);
+	while (index_getnext_slot(scan, due ? ForwardScanDirection : BackwardScanDirection,
+							  states->old_slot))
+	{
+		StateRow	row;
+
+		CHECK_FOR_INTERRUPTS();
+		state_row_of_slot(states, &row);
+		/* sums come out a hair apart when they are added up another way */
+		if (!due && hot->best->bh_size == hot->limit &&
+			DatumGetFloat8(row.values[STATE_SCORE_BOUND]) + SCORE_EPSILON < worst_of(hot))
+			break;
+		if (due ?
+			row.isnull[STATE_ROW_CHANGES_AT] ||
+			DatumGetTimestampTz(row.values[STATE_ROW_CHANGES_AT]) >
+			GetCurrentStatementStartTimestamp() ||
+			recall_is_overdue(hot->site->recall, hot->model->key_type, row.values[STATE_LEAD_KEY]) :
+			is_elsewhere(hot, &row))
+			continue;
+		list_lead(hot, &row);
+	}
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+}
+
+/*
+ * The leads of whom something is pending.
+ */
+static void
+list_pending(HotList *hot, StateTable *states)
+{
+	HASH_SEQ_STATUS all;
+	char	  **lead_key;
+	Oid			input;
+	Oid			param;
+
+	getTypeInputInfo(hot->model->key_type, &input, &param);
+	hash_seq_init(&all, hot->site->recall->overdue);
+	while ((lead_key = hash_seq_search(&all)) != NULL)
+	{
+		StateRow	row;
+
+		if (state_read(states, OidInputFunctionCall(input, *lead_key, param, -1),
+					   GetActiveSnapshot(), &row))
+			list_lead(hot, &row);
+	}
+}
+
 /*
  * leadscore.hot_list(model text, limit integer)
  *		The leads with the highest scores as of now, best first.
  *
  * Scores fade at different rates, so that no stored order lasts.  What lasts is
  * the most that each score can still be: the leads are gone through by that,
- * from the highest on, until it is no more than the worst of those found.
+ * from the highest on, until it is no more than the worst of those found.  Apart
+ * from that it looks at those whose own row says something else by now, and
+ * those of whom something is pending.
  * Errors: 42704 unknown model, 55000 not attached, 42501 no SELECT privilege
  * on the state table, 22023 limit.
  */
@@ -497,13 +644,11 @@ leadscore_hot_list(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context;
 	CallSite   *site;
 	LiveModel  *model;
 	StateTable *states;
 	Oid			bound_index;
-	Relation	index;
-	IndexScanDesc scan;
+	HotList		hot;
 	binaryheap *best;
 	int			limit;
 	HotLead   **sorted;
@@ -537,61 +682,21 @@ leadscore_hot_list(PG_FUNCTION_ARGS)
 	if (limit == 0)
 		return (Datum) 0;
 
-	context = AllocSetContextCreate(caller, "leadscore hot list", ALLOCSET_DEFAULT_SIZES);
-	best = binaryheap_allocate(limit, compare_hot_leads, NULL);
+	hot.site = site;
+	hot.model = model;
+	hot.limit = limit;
+	hot.context = AllocSetContextCreate(caller, "leadscore hot list", ALLOCSET_DEFAULT_SIZES);
+	hot.best = binaryheap_allocate(limit, compare_hot_leads, NULL);
 	state_table_open(states);
-	index = index_open(bound_index, AccessShareLock);
-	scan = begin_index_scan(states->rel, index, GetActiveSnapshot(), 0);
-	index_rescan(scan, NULL, 0, NULL, 0);
-	while (index_getnext_slot(scan, BackwardScanDirection, states->old_slot))
-	{
-		StateRow	row;
-		HotLead		found;
-		HotLead    *entry;
-
-		CHECK_FOR_INTERRUPTS();
-		state_row_of_slot(states, &row);
-		/* sums come out a hair apart when they are added up another way */
-		if (best->bh_size == limit &&
-			DatumGetFloat8(row.values[STATE_SCORE_BOUND]) + SCORE_EPSILON <
-			((HotLead *) DatumGetPointer(binaryheap_first(best)))->raw)
-			break;
-		if (!is_listed(&row))
-			continue;
-		MemoryContextReset(context);
-		MemoryContextSwitchTo(context);
-		if (!evaluate_state(site, model, &row, &found.result))
-		{
-			found.result.axis[AXIS_FIT] = DatumGetFloat8(row.values[STATE_FIT]);
-			found.result.axis[AXIS_ENGAGEMENT] = DatumGetFloat8(row.values[STATE_ENGAGEMENT_POINTS]);
-			found.result.raw = Min(DatumGetFloat8(row.values[STATE_SCORE_BOUND]),
-								   found.result.axis[AXIS_FIT] + found.result.axis[AXIS_ENGAGEMENT]);
-			found.result.disqualified = DatumGetBool(row.values[STATE_DISQUALIFIED]);
-		}
-		MemoryContextSwitchTo(caller);
-		found.raw = found.result.raw;
-		if (found.result.disqualified ||
-			(best->bh_size == limit &&
-			 found.raw <= ((HotLead *) DatumGetPointer(binaryheap_first(best)))->raw) ||
-			(model->row_security &&
-			 !probe_lead(model->attachment, &model->plan, model->key_type, row.values[STATE_LEAD_KEY])))
-			continue;
-
-		entry = palloc(sizeof(HotLead));
-		*entry = found;
-		entry->key = key_text(row.values[STATE_LEAD_KEY], model->key_type);
-		entry->stage = DatumGetLeadStage(row.values[STATE_STAGE]);
-		entry->has_channel = !row.isnull[STATE_CHANNEL];
-		if (entry->has_channel)
-			entry->channel = PointerGetDatum(PG_DETOAST_DATUM_COPY(row.values[STATE_CHANNEL]));
-		if (best->bh_size < limit)
-			binaryheap_add(best, PointerGetDatum(entry));
-		else
-			binaryheap_replace_first(best, PointerGetDatum(entry));
-	}
-	index_endscan(scan);
-	index_close(index, AccessShareLock);
+	/* whose rows time has changed, and of whom something is pending, may be anywhere */
+	if (site->rulebook->uses_clock)
+		walk_index(&hot, states, state_due_index(states), true);
+	if (site->recall->overdue != NULL)
+		list_pending(&hot, states);
+	walk_index(&hot, states, bound_index, false);
 	state_table_close(states);
+	MemoryContextDelete(hot.context);
+	best = hot.best;
 
 	n = best->bh_size;
 	sorted = palloc(sizeof(HotLead *) * (n + 1));
@@ -599,7 +704,6 @@ leadscore_hot_list(PG_FUNCTION_ARGS)
 		sorted[i] = (HotLead *) DatumGetPointer(binaryheap_remove_first(best));
 	for (int i = 0; i < n; i++)
 		put_hot_lead(rsinfo, site->rulebook, sorted[i]);
-	MemoryContextDelete(context);
 
 	return (Datum) 0;
 }

@@ -23,6 +23,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -47,21 +48,8 @@
 bool
 pending_exists(const char *model)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool		found = pending_is_visible(model, snapshot);
-
-	UnregisterSnapshot(snapshot);
-	return found;
-}
-
-/*
- * pending_is_visible
- *		The same, by what a snapshot sees.
- */
-bool
-pending_is_visible(const char *model, Snapshot snapshot)
-{
 	Relation	rel = table_open(leadscore_relation("pending_activity"), AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	ScanKeyData key;
 	SysScanDesc scan;
 	bool		found;
@@ -71,9 +59,72 @@ pending_is_visible(const char *model, Snapshot snapshot)
 							  true, snapshot, 1, &key);
 	found = HeapTupleIsValid(systable_getnext(scan));
 	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
 	table_close(rel, AccessShareLock);
 
 	return found;
+}
+
+static uint32
+hash_key(const void *key, Size size)
+{
+	const char *string = *(const char *const *) key;
+
+	return string_hash(string, strlen(string) + 1);
+}
+
+static int
+match_keys(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/*
+ * pending_leads
+ *		Keys, as text, of the leads of a model of whom something is pending, as
+ *		a snapshot sees it, in the current memory context: a hash table of char
+ *		pointers.  NULL if there are none.
+ */
+HTAB *
+pending_leads(const char *model, Snapshot snapshot)
+{
+	Relation	rel = table_open(leadscore_relation("pending_activity"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	HTAB	   *leads = NULL;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(model));
+	scan = systable_beginscan(rel, leadscore_relation("pending_activity_lead_idx"),
+							  true, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		bool		found;
+		char	   *lead_key =
+			TextDatumGetCString(heap_getattr(tuple, Anum_pending_activity_lead_key,
+											 RelationGetDescr(rel), &isnull));
+
+		if (leads == NULL)
+		{
+			HASHCTL		ctl;
+
+			ctl.keysize = sizeof(char *);
+			ctl.entrysize = sizeof(char *);
+			ctl.hash = hash_key;
+			ctl.match = match_keys;
+			ctl.hcxt = CurrentMemoryContext;
+			leads = hash_create("leadscore pending leads", 64, &ctl,
+								HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+		}
+		(void) hash_search(leads, &lead_key, HASH_ENTER, &found);
+		if (found)
+			pfree(lead_key);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	return leads;
 }
 
 /*

@@ -10,6 +10,7 @@
 
 #include "leadscore.h"
 
+#include "utils/hsearch.h"
 #include "utils/snapshot.h"
 
 #include "engagement.h"
@@ -23,7 +24,7 @@ typedef struct Pending
 } Pending;
 
 extern bool pending_exists(const char *model);
-extern bool pending_is_visible(const char *model, Snapshot snapshot);
+extern HTAB *pending_leads(const char *model, Snapshot snapshot);
 extern void pending_add(const char *model, const char *lead_key,
 						TimestampTz due_at, const Engagement *added);
 extern void pending_read(const char *model, const char *lead_key,

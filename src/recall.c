@@ -21,7 +21,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
@@ -48,9 +48,25 @@ recall_create(Rulebook *rulebook, Snapshot snapshot)
 	recall->states = state_table_create_reader(states);
 	if (recall->states != NULL && recall->states->key_index < 0)
 		recall->states = NULL;
-	recall->has_pending = pending_is_visible(rulebook->model, snapshot);
+	if (rulebook->nterms > 0)
+		recall->overdue = pending_leads(rulebook->model, snapshot);
 
 	return recall;
+}
+
+/*
+ * recall_is_overdue
+ *		May there be anything that is pending for a lead?
+ */
+bool
+recall_is_overdue(const Recall *recall, Oid key_type, Datum key)
+{
+	char	   *text_key;
+
+	if (recall->overdue == NULL)
+		return false;
+	text_key = key_text(key, key_type);
+	return hash_search(recall->overdue, &text_key, HASH_FIND, NULL) != NULL;
 }
 
 /*
@@ -81,7 +97,7 @@ recall_summary(const Recall *recall, Rulebook *rulebook, Oid key_type,
 	if (engagement_rules(packed) != rulebook->activity_rules)
 		return false;
 	*summary = engagement_unpack(packed);
-	if (recall->has_pending)
+	if (recall_is_overdue(recall, key_type, key))
 	{
 		Pending		pending;
 

@@ -19,10 +19,12 @@
 typedef struct Recall
 {
 	StateTable *states;			/* NULL: from history, with the caller's rights */
-	bool		has_pending;	/* something is not in the summaries */
+	struct HTAB *overdue;		/* keys, as text, of leads of whom something is due
+								 * that is not in their summary; NULL: none */
 } Recall;
 
 extern Recall *recall_create(Rulebook *rulebook, Snapshot snapshot);
+extern bool recall_is_overdue(const Recall *recall, Oid key_type, Datum key);
 extern bool recall_summary(const Recall *recall, Rulebook *rulebook, Oid key_type,
 						   Datum key, Datum packed, TimestampTz at,
 						   Snapshot snapshot, Engagement **summary);

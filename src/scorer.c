@@ -544,10 +544,9 @@ scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
 	/* a jump may lie behind the last moment that there is */
 	if (IS_VALID_TIMESTAMP(next))
 		set_value(row, STATE_NEXT_CHANGE_AT, TimestampTzGetDatum(next));
-	/* what comes from elsewhere can be anything */
-	set_score_bound(scorer, row, limit != DT_NOEND ? get_float8_infinity() :
-					summary->nentries == 0 && !rulebook->needs_created_at ? result.raw :
-					highest_raw(rulebook, &part, &did));
+	/* who asks looks at what changes otherwise by himself: see hot_list() */
+	set_score_bound(scorer, row, summary->nentries == 0 && !rulebook->needs_created_at ?
+					result.raw : highest_raw(rulebook, &part, &did));
 }
 
 /*

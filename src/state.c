@@ -534,23 +534,38 @@ state_row_of_slot(StateTable *table, StateRow *row)
 }
 
 /*
- * state_bound_index
- *		The index on score_bound; InvalidOid if there is none.
+ * An index on one column that leaves nothing but NULLs out; InvalidOid if there
+ * is none.
  */
-Oid
-state_bound_index(const StateTable *table)
+static Oid
+find_index(const StateTable *table, StateColumn column)
 {
 	for (int i = 0; i < table->result_rel->ri_NumIndices; i++)
 	{
 		IndexInfo  *info = table->result_rel->ri_IndexRelationInfo[i];
 
-		/* complete but for the NULLs */
 		if (info->ii_NumIndexKeyAttrs == 1 &&
-			info->ii_IndexAttrNumbers[0] == table->columns[STATE_SCORE_BOUND] &&
+			info->ii_IndexAttrNumbers[0] == table->columns[column] &&
 			list_length(info->ii_Predicate) == 1 && IsA(linitial(info->ii_Predicate), NullTest))
 			return list_nth_oid(table->index_oids, i);
 	}
 	return InvalidOid;
+}
+
+/*
+ * state_bound_index, state_due_index
+ *		The indexes on score_bound and on next_change_at.
+ */
+Oid
+state_bound_index(const StateTable *table)
+{
+	return find_index(table, STATE_SCORE_BOUND);
+}
+
+Oid
+state_due_index(const StateTable *table)
+{
+	return find_index(table, STATE_NEXT_CHANGE_AT);
 }
 
 /*
