@@ -1290,7 +1290,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM leadscore._require_own_triggers();
-	DELETE FROM leadscore.problem WHERE rule = NEW.id AND lead_key IS NULL;
+	DELETE FROM leadscore.problem WHERE rule = NEW.id AND (lead_key IS NULL OR NEW.activity IS NOT NULL);
 	RETURN NULL;
 END
 $$;
@@ -1372,6 +1372,18 @@ AS $$
 DECLARE
 	m record;
 BEGIN
+	-- a column of another type is another moment, or another lead
+	IF event = 'table_rewrite' THEN
+		IF EXISTS (SELECT FROM leadscore.activity_source s WHERE s.relation = pg_event_trigger_table_rewrite_oid()
+				   OR s.relation IN (SELECT pg_partition_ancestors(pg_event_trigger_table_rewrite_oid()))) THEN
+			PERFORM leadscore._require_own_triggers();
+			UPDATE leadscore.model SET version = version + 1, activity_version = version + 1
+			WHERE name IN (SELECT s.model FROM leadscore.activity_source s WHERE s.relation = pg_event_trigger_table_rewrite_oid()
+						   OR s.relation IN (SELECT pg_partition_ancestors(pg_event_trigger_table_rewrite_oid())));
+		END IF;
+		RETURN;
+	END IF;
+
 	-- a type, function or schema may be used by any rule; a relation only as
 	-- the target or source of a model
 	IF event = 'sql_drop' THEN
@@ -1458,6 +1470,10 @@ COMMENT ON EVENT TRIGGER leadscore_after_ddl IS 'Disables scoring rules that a c
 CREATE EVENT TRIGGER leadscore_after_drop ON sql_drop
 	EXECUTE FUNCTION leadscore.after_ddl();
 COMMENT ON EVENT TRIGGER leadscore_after_drop IS 'Disables scoring rules that need what was dropped; never refuses the drop';
+
+CREATE EVENT TRIGGER leadscore_at_rewrite ON table_rewrite
+	EXECUTE FUNCTION leadscore.after_ddl();
+COMMENT ON EVENT TRIGGER leadscore_at_rewrite IS 'Has what leads did made anew when a table of events is rewritten with columns of other types; never refuses the change';
 
 /* ----------------------------------------------------------------------
  * 4. Scoring

@@ -265,6 +265,58 @@ event_match(Rulebook *rulebook, ActivitySource *activity, int32 *terms,
 	(void) read_leniently(rulebook, &reading, &failures);
 }
 
+/* Reading whose an event is where errors are caught. */
+typedef struct WhoseReading
+{
+	ActivitySource *activity;
+	char	   *whose;
+} WhoseReading;
+
+static void
+read_whose(Rulebook *rulebook, void *arg)
+{
+	WhoseReading *reading = (WhoseReading *) arg;
+	PinnedSettings settings;
+	bool		was_busy = rulebook->busy;
+
+	rulebook->busy = true;
+	settings_pin(reading->activity->time_zone, &settings);
+	PG_TRY();
+	{
+		bool		isnull;
+		Datum		value = ExecEvalExpr(reading->activity->lead_key,
+										 reading->activity->econtext, &isnull);
+
+		if (!isnull && reading->activity->match < 0)
+			reading->whose = key_text(value, reading->activity->lead_key_type);
+		else if (!isnull)
+			reading->whose = TextDatumGetCString(value);
+	}
+	PG_FINALLY();
+	{
+		settings_unpin(&settings);
+		rulebook->busy = was_busy;
+	}
+	PG_END_TRY();
+}
+
+/*
+ * event_whose
+ *		Key of the lead, or the value that it goes by, of the event in the
+ *		activity source's slot, for people to read; NULL if that cannot be told.
+ */
+char *
+event_whose(Rulebook *rulebook, ActivitySource *activity)
+{
+	WhoseReading reading = {activity, NULL};
+	RuleFailure failure;
+
+	if (!activity->usable ||
+		!run_guarded(rulebook, read_whose, &reading, activity->runs_queries, &failure))
+		return NULL;
+	return reading.whose;
+}
+
 /*
  * event_add
  *		Add an event that counts to a summary.

@@ -49,6 +49,7 @@ extern int	event_read(Rulebook *rulebook, ActivitySource *activity,
 					   Event *event, RuleFailure **failures);
 extern void event_match(Rulebook *rulebook, ActivitySource *activity,
 						int32 *terms, Event *event);
+extern char *event_whose(Rulebook *rulebook, ActivitySource *activity);
 extern void event_add(const Rulebook *rulebook, const Event *event,
 					  Engagement *summary);
 extern bool same_event(const ActivitySource *activity, const Event *a,

@@ -127,10 +127,37 @@ get_event_table(FunctionCallInfo fcinfo)
 }
 
 /*
- * What a version of a row says.
+ * Note what failed on an event, for its lead; what failed on a version that
+ * goes is over.
  */
 static void
-read_version(EventTable *table, TupleTableSlot *row, Event *event)
+note_failures(EventTable *table, int nfailures, const RuleFailure *failures, bool is_new)
+{
+	const char *model = table->scorer->model;
+	char	   *whose = event_whose(table->rulebook, table->activity);
+
+	for (int i = 0; i < nfailures; i++)
+	{
+		const RuleFailure *failure = &failures[i];
+		int64		rule = failure->rule < 0 ? NO_RULE : table->rulebook->rules[failure->rule].id;
+
+		if (!is_new && rule != NO_RULE)
+			clear_rule_problem(model, whose != NULL ? whose : "unknown", rule);
+		else if (is_new && rule != NO_RULE)
+			note_problem(model, rule, whose != NULL ? whose : "unknown",
+						 failure->sqlerrcode, failure->message);
+		else if (is_new)
+			note_problem(model, NO_RULE, NULL, failure->sqlerrcode,
+						 psprintf("events of activity source \"%s\" cannot be read: %s",
+								  table->activity->name, failure->message));
+	}
+}
+
+/*
+ * What a version of a row says; 'is_new' if it is the one that stays.
+ */
+static void
+read_version(EventTable *table, TupleTableSlot *row, bool is_new, Event *event)
 {
 	ActivitySource *activity = table->activity;
 	RuleFailure *failures;
@@ -145,14 +172,8 @@ read_version(EventTable *table, TupleTableSlot *row, Event *event)
 		activity->slot->tts_isnull[to] = row->tts_isnull[table->map[i] - 1];
 	}
 	nfailures = event_read(table->rulebook, activity, event, &failures);
-	for (int i = 0; i < nfailures; i++)
-		note_problem(table->scorer->model,
-					 failures[i].rule < 0 ? NO_RULE : table->rulebook->rules[failures[i].rule].id,
-					 NULL, failures[i].sqlerrcode,
-					 failures[i].rule < 0 ?
-					 psprintf("events of activity source \"%s\" cannot be read: %s",
-							  activity->name, failures[i].message) :
-					 failures[i].message);
+	if (nfailures > 0)
+		note_failures(table, nfailures, failures, is_new);
 }
 
 /*
@@ -201,7 +222,7 @@ event_changed(EventTable *table, TriggerData *trigger)
 	Event		before;
 	Event		after;
 
-	read_version(table, trigger->tg_trigslot, &before);
+	read_version(table, trigger->tg_trigslot, false, &before);
 	/* a key may point into the slot */
 	if (before.counts && before.match == NULL)
 	{
@@ -211,7 +232,7 @@ event_changed(EventTable *table, TriggerData *trigger)
 		get_typlenbyval(table->activity->lead_key_type, &length, &by_value);
 		before.lead_key = datumCopy(before.lead_key, by_value, length);
 	}
-	read_version(table, trigger->tg_newslot, &after);
+	read_version(table, trigger->tg_newslot, true, &after);
 	if (same_event(table->activity, &before, &after))
 		return;
 	if (!before.counts)
@@ -362,7 +383,8 @@ leadscore_capture_activity(PG_FUNCTION_ARGS)
 		event_changed(table, trigger);
 	else
 	{
-		read_version(table, trigger->tg_trigslot, &event);
+		read_version(table, trigger->tg_trigslot,
+					 TRIGGER_FIRED_BY_INSERT(trigger->tg_event), &event);
 		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 			add_event(table, &event);
 		else

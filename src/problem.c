@@ -304,3 +304,21 @@ clear_general_problem(const char *model, const char *lead_key)
 					"WHERE p.model = $1 AND p.lead_key = $2 AND p.rule IS NULL",
 					2, types, values, NULL);
 }
+
+/*
+ * clear_rule_problem
+ *		The problem of a lead with one rule is over.
+ */
+void
+clear_rule_problem(const char *model, const char *lead_key, int64 rule)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[3];
+
+	values[0] = CStringGetTextDatum(model);
+	values[1] = CStringGetTextDatum(lead_key);
+	values[2] = Int64GetDatum(rule);
+	run_on_problems("DELETE FROM leadscore.problem p "
+					"WHERE p.model = $1 AND p.lead_key = $2 AND p.rule = $3",
+					3, types, values, NULL);
+}

@@ -22,6 +22,7 @@ extern void note_problem(const char *model, int64 rule, const char *lead_key,
 extern void clear_problems(const char *model, const char *lead_key,
 						   int nrules, const int64 *rules);
 extern void clear_all_problems(const char *model);
+extern void clear_rule_problem(const char *model, const char *lead_key, int64 rule);
 extern void clear_general_problem(const char *model, const char *lead_key);
 
 #endif							/* LEADSCORE_PROBLEM_H */

@@ -156,6 +156,36 @@ END
 $$;
 CALL crm_check.step('a function');
 
+-- messages: far more than contacts, in prepared statements, of several senders
+PREPARE m1 (int, int, varchar, bigint, timestamp, boolean) AS INSERT INTO "messages" ("content", "account_id", "inbox_id", "conversation_id", "message_type", "created_at", "updated_at", "sender_type", "sender_id", "private")
+	VALUES ('Hello', 1, 1, $1, $2, $5, $5, $3, $4, $6) RETURNING "id";
+EXECUTE m1 (3, 0, 'Contact', 170, '2026-05-30 10:00:00', false);
+EXECUTE m1 (3, 1, 'User', 1, '2026-05-30 10:01:00', false);
+EXECUTE m1 (3, 0, 'Contact', 170, '2026-05-30 10:02:00.5', false);
+EXECUTE m1 (3, 0, 'Contact', 171, '2026-05-30 10:03:00', true);
+EXECUTE m1 (3, 0, NULL, NULL, '2026-05-30 10:04:00', false);
+EXECUTE m1 (3, 0, 'Contact', 999999999999, '2026-05-30 10:04:00', false);
+EXECUTE m1 (3, 0, 'Contact', 172, '2999-05-30 10:05:00', false);
+SELECT lastval() = currval('messages_id_seq') AS same;
+CALL crm_check.step('messages');
+BEGIN;
+INSERT INTO "conversations" ("account_id", "inbox_id", "created_at", "updated_at", "contact_id", "display_id", "uuid", "last_activity_at", "additional_attributes")
+SELECT 1 + i % 2, 1, timestamp '2026-05-01' + i * interval '1 hour', '2026-05-31', 173 + i % 4, 0, md5('c' || i)::uuid, '2026-05-31', jsonb_build_object('referer', 'https://x.example.com/pricing?' || i) FROM generate_series(1, 20) i RETURNING "display_id" > 0 AS given;
+INSERT INTO "messages" ("account_id", "inbox_id", "conversation_id", "message_type", "created_at", "updated_at", "sender_type", "sender_id")
+SELECT 1, 1, 5, i % 2, timestamp '2026-05-01' + i * interval '1 minute', '2026-05-31', 'Contact', 173 + i % 7 FROM generate_series(1, 500) i;
+UPDATE "contacts" SET "last_activity_at" = '2026-05-31' WHERE "id" BETWEEN 173 AND 180;
+COMMIT;
+CALL crm_check.step('a busy hour');
+UPDATE "messages" SET "content" = 'This message was deleted', "content_attributes" = '{"deleted": true}' WHERE "sender_id" = 174 AND "sender_type" = 'Contact';
+UPDATE "messages" SET "sender_id" = 175 WHERE "sender_type" = 'Contact' AND "sender_id" = 176;
+UPDATE "conversations" SET "contact_id" = 175 WHERE "contact_id" = 176;
+DELETE FROM "contacts" WHERE "id" = 176;
+UPDATE "conversations" SET "additional_attributes" = '[]' WHERE "contact_id" = 173;
+UPDATE "conversations" SET "status" = 1, "last_activity_at" = '2026-06-01';
+DELETE FROM "messages" WHERE "conversation_id" IN (SELECT "id" FROM "conversations" WHERE "contact_id" = 177);
+DELETE FROM "conversations" WHERE "contact_id" = 177;
+CALL crm_check.step('contacts with messages are merged, conversations deleted');
+
 -- in another session it is attached anew, while ours keeps its statements
 \! $CRM_OTHER "SELECT leadscore.detach('chatwoot_more')"
 EXECUTE a2 ('{"plan": "pro"}', 150);

@@ -125,6 +125,28 @@ CALL crm_check.step('nothing, inside');
 ROLLBACK;
 CALL crm_check.step('all is there');
 
+-- tasks: rows of the same table, of which leads are others
+INSERT INTO "compose_record" ("id", "rel_module", "values", "rel_namespace", "created_at")
+SELECT 430000000000002000 + i, 400000000000000015 + i % 2, jsonb_build_object('Status', jsonb_build_array(CASE WHEN i % 3 = 0 THEN 'Not Started' ELSE 'Completed' END),
+	'LeadId', jsonb_build_array((420000000000000090 + i % 5)::text), 'ActivityDate', jsonb_build_array((date '2026-05-01' + i)::text)), 400000000000000001, '2026-06-01 12:00+00' FROM generate_series(1, 30) i;
+CALL crm_check.step('tasks');
+UPDATE "compose_record" SET "values" = jsonb_set("values", '{Status}', '["Completed"]'), "revision" = 2 WHERE "id" BETWEEN 430000000000002000 AND 430000000000002010 RETURNING "id";
+UPDATE "compose_record" SET "values" = jsonb_set("values", '{LeadId}', '["420000000000000096"]') WHERE "id" BETWEEN 430000000000002011 AND 430000000000002015;
+UPDATE "compose_record" SET "values" = "values" || '{"LeadId": ["?"], "ActivityDate": ["soon"]}' WHERE "id" BETWEEN 430000000000002016 AND 430000000000002017;
+UPDATE "compose_record" SET "values" = '[]' WHERE "id" = 430000000000002018;
+UPDATE "compose_record" SET "rel_module" = 400000000000000013 WHERE "id" = 430000000000002019;
+DELETE FROM "compose_record" WHERE "id" BETWEEN 430000000000002020 AND 430000000000002022 RETURNING "id";
+CALL crm_check.step('tasks are done, moved, spoilt and deleted');
+BEGIN;
+INSERT INTO "compose_record" ("id", "rel_module", "values", "rel_namespace", "created_at") VALUES
+	(430000000000002031, 400000000000000015, '{"Status": ["Completed"], "LeadId": ["420000000000002031"], "ActivityDate": ["2026-05-31"]}', 400000000000000001, '2026-06-01 12:00+00'),
+	(420000000000002031, 400000000000000011, '{"Rating": ["Hot"]}', 400000000000000001, '2026-06-01 12:00+00');
+COMMIT;
+CALL crm_check.step('a task and its lead');
+UPDATE "compose_record" SET "rel_module" = 400000000000000012 WHERE "id" = 420000000000002031;
+UPDATE "compose_record" SET "rel_module" = 400000000000000011 WHERE "id" = 420000000000002031;
+CALL crm_check.step('a lead that did something is an account for a moment');
+
 -- the upgrade: numeric keys become bigint
 \c - :owner
 CALL crm_check.ours('the view goes', 'DROP VIEW scoring.lead');

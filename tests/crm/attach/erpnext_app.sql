@@ -142,6 +142,31 @@ END
 $$;
 CALL crm_check.step('a function');
 
+-- mails come in, are linked to documents, and documents are renamed
+START TRANSACTION;
+INSERT INTO "tabCommunication" ("name", "creation", "modified", "subject", "communication_date", "sent_or_received", "reference_doctype", "reference_name") VALUES
+	('com000001', '2026-05-30 15:30:00.000001', '2026-05-30 15:30:00.000001', 'Re: Offer', '2026-05-30 15:30:00.000001', 'Received', 'Lead', 'CRM-LEAD-2025-00111') RETURNING "name";
+UPDATE "tabLead" SET "status" = 'Replied' WHERE "name" = 'CRM-LEAD-2025-00111';
+COMMIT;
+CALL crm_check.step('a mail');
+INSERT INTO "tabCommunication" ("name", "communication_date", "sent_or_received", "reference_doctype", "reference_name") VALUES
+	('com000002', '2026-05-30 15:30', 'Received', 'CRM Lead', 'CRM-LEAD-2025-00112'), ('com000003', NULL, 'Received', 'Lead', 'CRM-LEAD-2025-00113'), ('com000004', '2026-05-30 15:30', 'Received', 'Lead', ''),
+	('com000005', '2026-05-30 15:30', 'Received', 'Lead', 'O''Brien & "Söhne" \ GmbH'), ('com000006', '2026-05-30 15:30', 'Received', 'Lead', 'crm-lead-2025-00111'), ('com000007', '2999-05-30 15:30', 'Received', 'Lead', 'CRM-LEAD-2025-00114');
+CALL crm_check.step('mails of all sorts');
+UPDATE "tabCommunication" SET "reference_doctype" = 'Lead' WHERE "name" = 'com000002';
+UPDATE "tabCommunication" SET "read_by_recipient" = 1, "modified" = '2026-05-31 00:00:00';
+UPDATE "tabCommunication" SET "sent_or_received" = 'Sent' WHERE "reference_name" = 'CRM-LEAD-2025-00115';
+DELETE FROM "tabCommunication" WHERE "reference_name" IN ('CRM-LEAD-2025-00116', 'CRM-LEAD-2025-00117') RETURNING "reference_doctype";
+CALL crm_check.step('mails are linked and deleted');
+START TRANSACTION;
+UPDATE "tabLead" SET "name" = 'With mails' WHERE "name" = 'CRM-LEAD-2025-00118';
+UPDATE "tabCommunication" SET "reference_name" = 'With mails' WHERE "reference_name" = 'CRM-LEAD-2025-00118' AND "reference_doctype" = 'Lead';
+COMMIT;
+UPDATE "tabLead" SET "name" = 'Without its mails' WHERE "name" = 'CRM-LEAD-2025-00120';
+CALL crm_check.step('leads with mails get other names');
+UPDATE "tabLead" SET "name" = 'CRM-LEAD-2025-00120' WHERE "name" = 'Without its mails';
+CALL crm_check.step('and back, to the mails');
+
 -- bench migrate changes types, custom fields come and go
 \c - :owner
 ALTER TABLE erpnext."tabLead"

@@ -69,7 +69,8 @@ UPDATE "call" SET "parent_id" = substr(md5('l5'), 1, 17) WHERE "parent_id" = sub
 UPDATE "entity_email_address" SET "entity_id" = substr(md5('l5'), 1, 17), "primary" = false WHERE "entity_id" = substr(md5('l6'), 1, 17) AND "entity_type" = 'Lead';
 UPDATE "lead" SET "opportunity_amount" = 8000, "industry" = 'Electronics', "do_not_call" = true WHERE "id" = substr(md5('l5'), 1, 17);
 UPDATE "lead" SET "deleted" = true WHERE "id" = substr(md5('l6'), 1, 17);
-CALL crm_check.step('merged, inside');
+-- (what leads did is moved at the commit)
+CALL crm_check.step('merged, inside', 'espocrm', 'espocrm_more');
 COMMIT;
 CALL crm_check.step('merged');
 
@@ -132,6 +133,40 @@ CALL crm_check.step('a function');
 UPDATE "lead" SET "id" = 'new' || substr("id", 4) WHERE "status" = 'In Process';
 UPDATE "entity_email_address" SET "entity_id" = 'new' || substr("entity_id", 4) WHERE "entity_type" = 'Lead' AND 'new' || substr("entity_id", 4) IN (SELECT id FROM lead);
 CALL crm_check.step('ids are given anew');
+
+-- mailings and calls: logged, held, moved to other entities, deleted by a flag
+INSERT INTO "campaign_log_record" ("id", "action", "action_date", "parent_id", "parent_type", "is_test") VALUES
+	('r00000000000000a1', 'Clicked', '2026-05-30 10:00:00', substr(md5('l110'), 1, 17), 'Lead', false), ('r00000000000000a2', 'Clicked', '2026-05-30 10:00:00', substr(md5('l111'), 1, 17), 'Lead', true),
+	('r00000000000000a3', 'Clicked', '2026-05-30 10:00:00', substr(md5('l112'), 1, 17), 'Contact', false), ('r00000000000000a4', 'Opened', NULL, substr(md5('l113'), 1, 17), 'Lead', false) RETURNING "id", "action";
+INSERT INTO "call" ("id", "status", "date_start", "parent_id", "parent_type") VALUES ('c00000000000000a1', 'Planned', '2026-05-31 10:00:00', substr(md5('l110'), 1, 17), 'Lead') RETURNING "id";
+CALL crm_check.step('a mailing and a call');
+START TRANSACTION;
+UPDATE "call" SET "status" = 'Held', "date_end" = '2026-05-31 10:15:00' WHERE "id" = 'c00000000000000a1' RETURNING "status";
+UPDATE "lead" SET "status" = 'In Process' WHERE "id" = substr(md5('l110'), 1, 17);
+COMMIT;
+UPDATE "campaign_log_record" SET "is_test" = NOT "is_test" WHERE "id" LIKE 'r0000000000000%';
+UPDATE "campaign_log_record" SET "parent_type" = 'Lead' WHERE "parent_type" = 'Contact' AND "id" < '8';
+UPDATE "campaign_log_record" SET "data" = '{}', "application" = 'Espo';
+UPDATE "call" SET "deleted" = true WHERE "parent_id" = substr(md5('l120'), 1, 17) OR "id" < '2' RETURNING "deleted";
+DELETE FROM "campaign_log_record" WHERE "action" = 'Bounced';
+CALL crm_check.step('calls are held, tests are not, records move');
+INSERT INTO "call" ("id", "status") VALUES ('c00000000000000a1', 'Held');
+COPY "call" (id, status, date_start, parent_id, parent_type) FROM stdin;
+c00000000000000b1	Held	2026-05-01 10:00:00	import00000000001	Lead
+c00000000000000b2	Held	2026-05-01 10:00:00	lead that comes	Lead
+c00000000000000b3	Held	2999-05-01 10:00:00	import00000000001	Lead
+\.
+CALL crm_check.step('calls are imported');
+INSERT INTO "lead" ("id", "last_name") VALUES ('lead that comes', 'Comes');
+CALL crm_check.step('a lead comes after its call');
+START TRANSACTION;
+TRUNCATE "call";
+SAVEPOINT a;
+DELETE FROM "campaign_log_record";
+ROLLBACK TO a;
+INSERT INTO "call" ("id", "status", "date_start", "parent_id", "parent_type") VALUES ('c00000000000000c1', 'Held', '2026-06-01 10:00:00', 'lead that comes', 'Lead');
+COMMIT;
+CALL crm_check.step('calls are emptied and come anew');
 
 -- a hard rebuild
 \c - :owner

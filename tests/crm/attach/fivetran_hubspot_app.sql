@@ -59,7 +59,8 @@ CALL crm_check.step('forms change and go');
 BEGIN;
 CREATE TEMP TABLE forms ON COMMIT DROP AS SELECT * FROM contact_form_submission;
 TRUNCATE contact_form_submission;
-CALL crm_check.step('a lookup table is emptied, inside');
+-- (of what a lead did, it is known at the commit)
+CALL crm_check.step('a lookup table is emptied, inside', 'hubspot', 'hubspot_more');
 INSERT INTO contact_form_submission SELECT * FROM forms;
 COMMIT;
 CALL crm_check.step('a lookup table is loaded');
@@ -116,6 +117,29 @@ CALL crm_check.step('read in, inside');
 INSERT INTO contact SELECT * FROM kept ON CONFLICT DO NOTHING;
 COMMIT;
 CALL crm_check.step('a full sync');
+
+-- events of e-mails: by address, delivered twice, for a contact that comes or changes
+INSERT INTO email_event (id, created, recipient, type, filtered_event) VALUES ('e1', '2026-05-30 10:00+00', 'HUB50@co51.example.com', 'CLICK', false), ('e1', '2026-05-31 10:00+00', 'hub50@co51.example.com', 'CLICK', false),
+	('e2', '2026-05-30 10:00+00', 'Comes@Example.com', 'CLICK', false), ('e3', '2026-05-30 10:00+00', NULL, 'CLICK', false), ('e4', '2999-05-30 10:00+00', 'hub51@co52.example.com', 'CLICK', false),
+	('e5', '2026-05-30 10:00+00', 'hub52@co53.example.com', 'CLICK', true), ('e6', '2026-05-30 10:00+00', 'hub52@co53.example.com', 'CLICK', NULL) RETURNING id;
+CALL crm_check.step('events of e-mails');
+INSERT INTO contact (id, property_email) VALUES (200040, 'COMES@example.com'), (200041, 'comes@example.COM') RETURNING id;
+CALL crm_check.step('two contacts with the address come');
+UPDATE contact SET property_email = 'other@example.com' WHERE id = 200040;
+UPDATE contact SET property_email = 'comes@example.com' WHERE id = 100060;
+UPDATE contact SET property_email = NULL WHERE id = 100061;
+CALL crm_check.step('addresses move');
+INSERT INTO email_event (id, created, recipient, type, filtered_event) SELECT id, created, recipient, type, NOT filtered_event FROM email_event WHERE recipient LIKE 'hub1%'
+ON CONFLICT (id, created) DO UPDATE SET filtered_event = EXCLUDED.filtered_event, _fivetran_synced = '2026-06-01';
+UPDATE email_event SET _fivetran_synced = '2026-06-01 12:00+00';
+DELETE FROM email_event WHERE id = 'e1' AND created = '2026-05-30 10:00+00';
+CALL crm_check.step('events are merged and deleted');
+BEGIN;
+CREATE TEMP TABLE events ON COMMIT DROP AS SELECT * FROM email_event;
+TRUNCATE email_event;
+INSERT INTO email_event SELECT * FROM events WHERE id > '4';
+COMMIT;
+CALL crm_check.step('events are loaded again');
 
 -- properties change their types
 \c - :owner

@@ -156,6 +156,35 @@ CALL crm_check.step('read in by COPY, inside');
 ROLLBACK;
 CALL crm_check.step('not read in');
 
+-- tasks and campaigns: before their lead has its key, by the sync, deleted by a flag
+BEGIN;
+SET LOCAL xmlbinary = 'hex';
+INSERT INTO task (sfid, whoid, tasksubtype, isclosed, isdeleted, activitydate, createddate) VALUES
+	('00T0000000000a1AAA', (SELECT sfid FROM lead WHERE id = 101), 'Call', true, false, '2026-05-30', '2026-05-30 10:00'), ('00T0000000000a2AAA', (SELECT sfid FROM lead WHERE id = 102), 'Call', false, false, '2026-05-30', '2026-05-30 10:00'),
+	('00T0000000000a3AAA', '00Q000000000comAAA', 'Call', true, false, '2026-05-30', '2026-05-30 10:00'), ('00T0000000000a4AAA', NULL, 'Call', true, false, '2026-05-30', NULL) RETURNING id, sfid;
+INSERT INTO campaignmember (sfid, leadid, status, isdeleted, firstrespondeddate, createddate) VALUES ('00v0000000000a1AAA', '00Q000000000comAAA', 'Attended', false, NULL, '2026-05-29 08:00') RETURNING id;
+COMMIT;
+CALL crm_check.step('tasks, and events of a lead that is not there');
+INSERT INTO lead (lastname, title, external_id__c) VALUES ('Comes', 'CEO', 'ext-comes') RETURNING id, sfid;
+BEGIN;
+SET LOCAL xmlbinary = 'hex';
+UPDATE lead SET sfid = '00Q000000000comAAA' WHERE external_id__c = 'ext-comes' RETURNING sfid;
+COMMIT;
+CALL crm_check.step('the lead gets the key that they have');
+INSERT INTO task (sfid, whoid, tasksubtype, isclosed, activitydate) VALUES ('00T0000000000a1AAA', '00Q000000000comAAA', 'Call', true, '2026-06-01'), ('00T0000000000a5AAA', '00Q000000000comAAA', 'Call', true, '2999-06-01')
+ON CONFLICT (sfid) DO UPDATE SET whoid = EXCLUDED.whoid, activitydate = EXCLUDED.activitydate RETURNING sfid, xmax = 0 AS inserted;
+UPDATE task SET isclosed = true, status = 'Completed' WHERE sfid = '00T0000000000a2AAA';
+UPDATE task SET systemmodstamp = '2026-06-01 12:00', _hc_lastop = 'SYNCED';
+UPDATE campaignmember SET isdeleted = NOT isdeleted WHERE id % 10 = 0;
+DELETE FROM task WHERE isdeleted;
+CALL crm_check.step('tasks are done, members deleted');
+BEGIN;
+CREATE TEMP TABLE tasks ON COMMIT DROP AS SELECT * FROM task;
+TRUNCATE task;
+INSERT INTO task SELECT * FROM tasks WHERE id % 2 = 0;
+COMMIT;
+CALL crm_check.step('tasks are read in again');
+
 -- the mapping is edited
 \c - :owner
 ALTER TABLE salesforce.lead ADD COLUMN budget__c double precision, DROP COLUMN rating;

@@ -14,7 +14,8 @@ UPDATE "odoo"."crm_lead" SET "probability" = 22.5, "automated_probability" = 22.
 UPDATE "odoo"."crm_lead" SET "prorated_revenue" = 2700, "date_last_stage_update" = '2025-06-01 12:00:01' WHERE "id" IN (261) RETURNING id, prorated_revenue;
 INSERT INTO "odoo"."mail_message" ("res_id", "model", "message_type", "body", "date") VALUES (261, 'crm.lead', 'notification', '<p>Lead created</p>', '2025-06-01 12:00:01') RETURNING "id";
 SELECT lastval(), currval('odoo.crm_lead_id_seq');
-CALL crm_check.step('a web form, before its commit');
+-- (what a lead did is added at the commit)
+CALL crm_check.step('a web form, before its commit', 'odoo_more');
 COMMIT;
 CALL crm_check.step('a web form');
 
@@ -208,6 +209,73 @@ CALL crm_check.step('a firm and its lead, inside');
 UPDATE odoo.res_partner SET industry_id = 1 WHERE name = 'New firm';
 COMMIT;
 CALL crm_check.step('a firm and its lead');
+
+-- what is said about a lead, and clicked: one by one, in batches, moved, taken back
+INSERT INTO odoo.mail_message ("res_id", "model", "message_type", "body", "date") VALUES (101, 'crm.lead', 'email', '<p>I am interested</p>', '2026-05-30 10:00:00.25') RETURNING "id", "date";
+SELECT lastval(), currval('odoo.crm_lead_id_seq');
+CALL crm_check.step('an e-mail');
+BEGIN;
+INSERT INTO odoo.mail_message ("res_id", "model", "message_type", "date") SELECT 102 + i % 3, CASE WHEN i % 5 = 0 THEN 'res.partner' ELSE 'crm.lead' END, 'email', timestamp '2026-05-01' + i * interval '7 hours'
+FROM generate_series(1, 40) i RETURNING "id";
+UPDATE odoo.crm_lead SET "message_bounce" = 1, "function" = 'CEO' WHERE id IN (102, 103) RETURNING id;
+INSERT INTO odoo.mailing_trace (res_id, trace_type, model, trace_status, sent_datetime) VALUES (104, 'mail', 'crm.lead', 'sent', '2026-05-31 09:00'), (NULL, 'mail', 'crm.lead', 'sent', '2026-05-31 09:00') RETURNING id;
+UPDATE odoo.mailing_trace SET links_click_datetime = '2026-05-31 11:00', trace_status = 'open' WHERE res_id IN (103, 104) RETURNING res_id, trace_status;
+COMMIT;
+CALL crm_check.step('mails and clicks in one transaction');
+COPY odoo.mail_message (res_id, model, message_type, "date") FROM stdin;
+105	crm.lead	email	2026-04-01 00:00:00
+105	crm.lead	email	2999-01-01 00:00:00
+105	crm.lead	email	infinity
+105	crm.lead	email	-infinity
+105	crm.lead	email	\N
+987654	crm.lead	email	2026-04-01 00:00:00
+\.
+CALL crm_check.step('imported, with odd times and of nobody');
+UPDATE odoo.mail_message SET res_id = 106 WHERE res_id = 105 AND model = 'crm.lead' AND "date" = '2026-04-01' RETURNING res_id, "date";
+UPDATE odoo.mail_message SET res_id = 106 WHERE res_id = 105 AND model = 'crm.lead' AND "date" IS NOT NULL;
+UPDATE odoo.mail_message SET model = 'res.partner' WHERE model = 'crm.lead' AND res_id BETWEEN 107 AND 110 AND message_type = 'email';
+UPDATE odoo.mail_message SET body = body || '!', write_date = '2026-05-31 12:00';
+DELETE FROM odoo.mail_message WHERE res_id IN (111, 112) AND model = 'crm.lead';
+CALL crm_check.step('messages are moved, edited and deleted');
+BEGIN;
+SAVEPOINT a;
+INSERT INTO odoo.mail_message (res_id, model, message_type, "date") VALUES (113, 'crm.lead', 'email', '2026-05-31 12:01');
+ROLLBACK TO SAVEPOINT a;
+INSERT INTO odoo.mail_message (res_id, model, message_type, "date") VALUES (114, 'crm.lead', 'email', '2026-05-31 12:02') RETURNING res_id;
+INSERT INTO odoo.mail_message (res_id, model, "date") VALUES (115, 'crm.lead', '2026-05-31 12:02');
+ROLLBACK TO SAVEPOINT a;
+DELETE FROM odoo.mailing_trace WHERE res_id IN (116, 117);
+RELEASE SAVEPOINT a;
+COMMIT;
+CALL crm_check.step('events after errors');
+BEGIN;
+TRUNCATE odoo.mail_message, odoo.mail_tracking_value;
+ROLLBACK;
+CALL crm_check.step('messages are not truncated');
+WITH said AS (
+	INSERT INTO odoo.mail_message (res_id, model, message_type, "date") VALUES (118, 'crm.lead', 'email', '2026-05-31 12:03'), (119, 'crm.lead', 'email', '2026-05-31 12:03') RETURNING res_id
+), gone AS (
+	DELETE FROM odoo.crm_lead WHERE id = 119 RETURNING id
+)
+SELECT (SELECT count(*) FROM said) AS said, (SELECT array_agg(id) FROM gone) AS gone;
+INSERT INTO odoo.crm_lead (id, name, "type", active) VALUES (119, 'Again', 'lead', true);
+CALL crm_check.step('a lead goes as it writes, and comes again');
+DO $$
+DECLARE
+	n bigint;
+	r record;
+BEGIN
+	UPDATE odoo.mail_message SET "date" = "date" + interval '1 hour' WHERE model = 'crm.lead' AND res_id < 30;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RAISE NOTICE 'update: % rows, found %', n, FOUND;
+	FOR r IN DELETE FROM odoo.mailing_trace WHERE res_id IN (20, 21) RETURNING id, res_id LOOP
+		RAISE NOTICE '%', r;
+	END LOOP;
+	INSERT INTO odoo.mail_message (res_id, model, message_type, "date") VALUES (20, 'crm.lead', 'email', '2026-05-31 12:04') RETURNING id INTO n;
+	RAISE NOTICE 'insert: % % %', n, lastval(), FOUND;
+END
+$$;
+CALL crm_check.step('events in a function');
 
 -- an upgrade, by the owner of the tables; the application goes on
 \c - :owner

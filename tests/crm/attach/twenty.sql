@@ -11,6 +11,7 @@ LEFT JOIN workspace_b.company c ON c.id = p."companyId";
 SELECT leadscore.copy_model('twenty', 'twenty_b'), leadscore.copy_model('twenty_lead_more', 'twenty_lead_b');
 UPDATE leadscore.model SET target = 'workspace_b.person', source = 'scoring.person_b' WHERE name = 'twenty_b';
 UPDATE leadscore.model SET target = 'workspace_b."_lead"' WHERE name = 'twenty_lead_b';
+UPDATE leadscore.activity_source SET relation = 'workspace_b."timelineActivity"' WHERE model = 'twenty_b';
 INSERT INTO leadscore.threshold (model, kind, label, at_least) VALUES
 	('twenty_b', 'temperature', 'cold', '-Infinity'), ('twenty_b', 'temperature', 'warm', 10), ('twenty_b', 'temperature', 'hot', 30);
 

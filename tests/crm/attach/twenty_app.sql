@@ -131,6 +131,34 @@ DELETE FROM workspace_b.company WHERE "id" = md5('c23')::uuid;
 UPDATE workspace_b."_lead" SET status = 'SQL', interests = '{SERVICES}' WHERE "id" IN (md5('l20')::uuid, md5('l21')::uuid);
 CALL crm_check.step('the other workspace');
 
+-- the time line: linked by the messaging worker, moved, deleted softly and for good
+INSERT INTO :"w"."timelineActivity" ("id", "happensAt", "name", "properties", "targetPersonId") VALUES
+	('00000000-0000-4000-8000-0000000000a1', '2026-05-30 10:00+00', 'calendarEvent.linked', '{}', md5('p70')::uuid),
+	('00000000-0000-4000-8000-0000000000a2', '2026-05-30 10:00+00', 'message.linked', '{}', md5('p71')::uuid),
+	('00000000-0000-4000-8000-0000000000a3', '2999-05-30 10:00+00', 'calendarEvent.linked', NULL, md5('p72')::uuid),
+	('00000000-0000-4000-8000-0000000000a4', '2026-05-30 10:00+00', 'calendarEvent.linked', NULL, NULL) RETURNING "id", "name", "happensAt";
+CALL crm_check.step('the time line');
+INSERT INTO :"w"."timelineActivity" ("id", "happensAt", "name", "targetPersonId") VALUES ('00000000-0000-4000-8000-0000000000a1', '2026-06-01 10:00+00', 'calendarEvent.linked', md5('p73')::uuid), (md5('a5')::uuid, '2026-06-01 10:00+00', 'x', md5('p74')::uuid)
+ON CONFLICT ("id") DO UPDATE SET "happensAt" = EXCLUDED."happensAt", "targetPersonId" = EXCLUDED."targetPersonId" RETURNING "id", xmax = 0 AS inserted;
+INSERT INTO :"w"."timelineActivity" ("name", "targetPersonId") VALUES ('calendarEvent.linked', md5('nobody')::uuid);
+UPDATE :"w"."timelineActivity" SET "deletedAt" = '2026-06-01 12:00+00' WHERE "targetPersonId" = md5('p75')::uuid;
+UPDATE :"w"."timelineActivity" SET properties = '{"diff": {}}' WHERE name = 'person.updated';
+DELETE FROM :"w"."timelineActivity" WHERE "targetPersonId" = md5('p76')::uuid;
+CALL crm_check.step('events are upserted and deleted');
+-- a person is destroyed: its events stay, without it; a new one with the same id has none
+DELETE FROM :"w"."person" WHERE "id" IN (md5('p77')::uuid, md5('p78')::uuid);
+INSERT INTO :"w"."person" ("id", "nameFirstName", "emailsPrimaryEmail") VALUES (md5('p77')::uuid, 'Again', 'again@example.com');
+CALL crm_check.step('a person is destroyed and made again');
+BEGIN;
+INSERT INTO :"w"."person" ("id", "nameFirstName", "emailsPrimaryEmail") VALUES (md5('p300')::uuid, 'Meets', 'meets@example.com');
+INSERT INTO :"w"."timelineActivity" ("id", "happensAt", "name", "targetPersonId") SELECT md5('meets' || i)::uuid, '2026-06-02 10:00+00', 'calendarEvent.linked', md5('p300')::uuid FROM generate_series(1, 3) i;
+UPDATE :"w"."timelineActivity" SET "targetPersonId" = md5('p300')::uuid WHERE "targetPersonId" = md5('p79')::uuid;
+COMMIT;
+CALL crm_check.step('a person and its events');
+INSERT INTO workspace_b."timelineActivity" ("id", "happensAt", "name", "targetPersonId") VALUES (md5('b')::uuid, '2026-06-02 10:00+00', 'calendarEvent.linked', md5('p70')::uuid);
+TRUNCATE workspace_b."timelineActivity";
+CALL crm_check.step('events in the other workspace');
+
 -- options of fields are edited: enum types are rebuilt
 \c - :owner
 SET search_path = workspace_3ixj3i1a5avy16ptijtb3lae3, pg_catalog;
