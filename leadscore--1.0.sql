@@ -2099,6 +2099,7 @@ BEGIN
 		SELECT p.relation, p.trigger FROM leadscore._present_triggers(_install_triggers.model) p
 		WHERE NOT EXISTS (SELECT FROM leadscore._expected_triggers(_install_triggers.model) x
 						  WHERE x.relation = p.relation AND x.trigger = p.trigger AND x.definition = p.definition)
+		ORDER BY p.relation::text, p.trigger
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', e.trigger, e.relation);
 		RETURN NEXT format('dropped trigger %I on %s', e.trigger, e.relation);

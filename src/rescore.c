@@ -666,6 +666,31 @@ leadscore_rescore_lead(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(written);
 }
 
+/*
+ * Bring the state of a lead up to date which may have none, nor need there be
+ * such a lead.  Returns whether anything was written.
+ */
+static bool
+bring_up(Scorer *scorer, Datum key, ScorerChange *change, bool nowait, bool *locked)
+{
+	StateTable *states = scorer->states;
+	bool		busy = false;
+	StateRow	old;
+
+	state_table_open(states);
+	if (!state_find(states, key, nowait, &busy, &old) && !busy)
+	{
+		StateRow	row;
+
+		scorer_unknown_lead(scorer, key, change->at, &row);
+		scorer_apply(scorer, &row, scorer_nothing_done(scorer), change->at, DT_NOEND);
+		change->is_new = state_insert(states, &row, false);
+		change->reread = true;
+	}
+	state_table_close(states);
+	return scorer_rescore_as_of(scorer, key, change, nowait, locked);
+}
+
 /* --------------------------------------------------------------------
  * Advancing
  * --------------------------------------------------------------------
@@ -725,6 +750,8 @@ leadscore_advance_batch(PG_FUNCTION_ARGS)
 	MemoryContext caller;
 	Scorer	   *scorer = create_scorer(model, &context);
 	ScorerChange change = {0};
+	ScorerChange one;
+	int64		unread;
 	int64		done = 0;
 	ListCell   *lc;
 
@@ -736,9 +763,12 @@ leadscore_advance_batch(PG_FUNCTION_ARGS)
 		bool		locked;
 
 		caller = MemoryContextSwitchTo(lead_context);
-		(void) scorer_rescore_as_of(scorer, key_from_text(scorer, (char *) lfirst(lc)),
-									&change, true, &locked);
-		if (!locked)
+		/* of some leads nothing is known but that something is pending */
+		one = change;
+		unread = scorer->nunread;
+		(void) bring_up(scorer, key_from_text(scorer, (char *) lfirst(lc)),
+						&one, true, &locked);
+		if (!locked && scorer->nunread == unread)
 			done++;
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(lead_context);
@@ -847,31 +877,6 @@ compare_batch(Comparison *comparison, const Datum *after)
 	UnregisterSnapshot(snapshot);
 
 	return more;
-}
-
-/*
- * Bring the state of a lead up to date which may have none, nor need there be
- * such a lead.  Returns whether anything was written.
- */
-static bool
-bring_up(Scorer *scorer, Datum key, ScorerChange *change, bool nowait, bool *locked)
-{
-	StateTable *states = scorer->states;
-	bool		busy = false;
-	StateRow	old;
-
-	state_table_open(states);
-	if (!state_find(states, key, nowait, &busy, &old) && !busy)
-	{
-		StateRow	row;
-
-		scorer_unknown_lead(scorer, key, change->at, &row);
-		scorer_apply(scorer, &row, scorer_nothing_done(scorer), change->at, DT_NOEND);
-		change->is_new = state_insert(states, &row, false);
-		change->reread = true;
-	}
-	state_table_close(states);
-	return scorer_rescore_as_of(scorer, key, change, nowait, locked);
 }
 
 /*

@@ -610,6 +610,9 @@ set_match_values(Scorer *scorer, StateRow *row)
 												  TYPALIGN_INT)));
 }
 
+static void scorer_evaluate_as_of(Scorer *scorer, Datum key, bool quietly,
+								  TimestampTz at, StateRow *row);
+
 /*
  * scorer_evaluate
  *		Evaluate the row in the rulebook's slot into a new row of the state
@@ -622,8 +625,18 @@ set_match_values(Scorer *scorer, StateRow *row)
 void
 scorer_evaluate(Scorer *scorer, Datum key, bool quietly, StateRow *row)
 {
+	scorer_evaluate_as_of(scorer, key, quietly, GetCurrentStatementStartTimestamp(), row);
+}
+
+/*
+ * scorer_evaluate_as_of
+ *		The same as of another time.
+ */
+static void
+scorer_evaluate_as_of(Scorer *scorer, Datum key, bool quietly, TimestampTz at,
+					  StateRow *row)
+{
 	Rulebook   *rulebook = scorer->rulebook;
-	TimestampTz at = GetCurrentStatementStartTimestamp();
 	TimestampTz next = DT_NOEND;
 	TimestampTz created_at;
 	Evaluation	result;
@@ -1140,6 +1153,12 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 	bool		had_problem = false;
 	bool		expected = !is_new && !moved;
 
+	/*
+	 * An insertion that fails must leave nothing behind that others wait for as
+	 * they commit, unless nobody else can know of the key.
+	 */
+	bool		guarded = scorer->unique_key && !expected && !counts_events;
+
 	if (counts_events)
 	{
 		collect_written(scorer->model, scorer->key_type, key);
@@ -1165,7 +1184,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 	{
 		CHECK_FOR_INTERRUPTS();
 
-		if (is_new && state_insert(states, row, scorer->unique_key))
+		if (is_new && state_insert(states, row, guarded))
 		{
 			/* it may have had a problem that kept it from getting one */
 			had_problem |= expected;
@@ -1177,6 +1196,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 			break;
 		}
 		is_new = true;
+		guarded = false;
 		if (!state_find(states, key, false, NULL, &old))
 			continue;
 		/* the row of an attempt that failed is gone */
@@ -1334,6 +1354,12 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 		!is_current_summary(scorer, old) ||
 		!same_match_values(scorer, old, row);
 
+	/* it may have been brought to a later time, which cannot be taken back */
+	if (!recompute && DatumGetTimestampTz(old->values[STATE_SCORED_AT]) > change->at)
+	{
+		summary = engagement_unpack(old->values[STATE_ENGAGEMENT]);
+		recompute = engagement_last(summary) > change->at;
+	}
 	/* taken now, it sees what the last holder of the state committed */
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -1368,6 +1394,7 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 			/* try again when somebody comes by next */
 			pending_add(scorer->model, text_key, DT_NOBEGIN, NULL);
 			*next_due = change->at;
+			scorer->nunread++;
 			return NULL;
 		}
 		summary = read.history.summary;
@@ -1480,10 +1507,12 @@ write_back_crossing(Scorer *scorer, Datum key, bool at_commit)
  *		written or locked.  Returns whether anything was written.
  */
 bool
-scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *change)
+scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 {
 	StateTable *states = scorer->states;
 	Rulebook   *rulebook = scorer->rulebook;
+	ScorerChange as_of = *requested;
+	const ScorerChange *change = &as_of;
 	StateRow	old;
 	StateRow	row;
 	ReadResult	read = READ_FAILED;
@@ -1502,6 +1531,9 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *change)
 		elog(ERROR, "lost a locked row of \"%s\"", RelationGetRelationName(states->rel));
 	state_copy_values(states, &old);
 	state_table_close(states);
+	/* what was worked out as of a later time stays so until it is scored anew */
+	if (!as_of.reread)
+		as_of.at = Max(as_of.at, DatumGetTimestampTz(old.values[STATE_SCORED_AT]));
 	existed = DatumGetBool(old.values[STATE_LEAD_EXISTS]);
 	had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]) || change->is_new;
 	reread = change->reread ||
@@ -1523,7 +1555,7 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *change)
 			set_value(&row, STATE_HAS_PROBLEM, BoolGetDatum(true));
 		if (read == READ_FOUND)
 		{
-			scorer_evaluate(scorer, key, false, &row);
+			scorer_evaluate_as_of(scorer, key, false, change->at, &row);
 			if (is_same_lead(&old))
 				carry_over(&old, &row);
 		}

@@ -242,6 +242,8 @@ create_table(Oid relid, bool read_only)
 		}
 	}
 
+	table->am_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore indexes",
+											  ALLOCSET_SMALL_SIZES);
 	table->estate = CreateExecutorState();
 	table->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(table->result_rel, rel, 0, NULL, 0);
@@ -256,6 +258,7 @@ create_table(Oid relid, bool read_only)
 		Relation	index = index_open(lfirst_oid(lc), lock);
 		IndexInfo  *info = BuildIndexInfo(index);
 
+		info->ii_Context = table->am_context;
 		table->result_rel->ri_IndexRelationInfo[n] = info;
 		if (info->ii_Expressions != NIL ||
 			(info->ii_Predicate != NIL && !IsA(linitial(info->ii_Predicate), NullTest)))
@@ -321,8 +324,11 @@ state_table_close(StateTable *table)
 		if (table->read_only && i != table->key_index)
 			continue;
 		index_insert_cleanup(index, table->result_rel->ri_IndexRelationInfo[i]);
+		/* GIN keeps pointers to the relation, which is another next time */
+		table->result_rel->ri_IndexRelationInfo[i]->ii_AmCache = NULL;
 		index_close(index, NoLock);
 	}
+	MemoryContextReset(table->am_context);
 	table_close(table->rel, NoLock);
 	table->rel = NULL;
 	ResetPerTupleExprContext(table->estate);

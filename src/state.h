@@ -90,6 +90,7 @@ typedef struct StateTable
 
 	/* while open */
 	Relation	rel;
+	MemoryContext am_context;	/* of what access methods keep while it is open */
 } StateTable;
 
 extern Oid	state_table_of(const char *model);
