@@ -907,10 +907,17 @@ SCORING_FUNCTION(evaluate)
 
 static const char *const axis_names[] = {"fit", "engagement"};
 
+/*
+ * A number for people to read: what has faded to less than a millionth of a
+ * millionth is nothing.
+ */
 static Datum
 double_to_numeric(double value)
 {
-	return DirectFunctionCall1(float8_numeric, Float8GetDatum(value));
+	Datum		exact = DirectFunctionCall1(float8_numeric, Float8GetDatum(value));
+
+	return DirectFunctionCall1(numeric_trim_scale,
+							   DirectFunctionCall2(numeric_round, exact, Int32GetDatum(12)));
 }
 
 /*

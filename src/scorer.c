@@ -1597,11 +1597,11 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 		write_back_crossing(scorer, key, change->at_commit);
 
 	if (read == READ_FOUND)
-	{
 		scorer_note_failures(scorer, key);
-		if (had_problem && !DatumGetBool(row.values[STATE_HAS_PROBLEM]))
-			clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
-	}
+	/* one that cannot be read has a problem still */
+	if (reread && read != READ_FAILED && had_problem &&
+		(gone || !DatumGetBool(row.values[STATE_HAS_PROBLEM])))
+		clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
 	return written;
 }
 

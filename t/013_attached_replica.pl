@@ -33,7 +33,7 @@ ALTER TABLE lead ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON lead USING (rep = CURRENT_USER);
 GRANT USAGE ON SCHEMA leadscore TO rep, other;
 GRANT SELECT ON lead, leadscore.own_state, leadscore.own_scored, leadscore.looked_state, leadscore.looked_scored,
-	leadscore.model, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.problem, leadscore.rule, leadscore.model_status TO rep, other;
+	leadscore.model, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.activity_source, leadscore.pending_activity, leadscore.problem, leadscore.rule, leadscore.model_status TO rep, other;
 EOS
 $primary->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
