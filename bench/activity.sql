@@ -282,7 +282,7 @@ BEGIN
 	END LOOP;
 	IF p_age > interval '0' THEN
 		-- as it would be had the last of all this, an event or advance(), happened then
-		EXECUTE format('UPDATE leadscore.%I SET next_change_at = $1', p_name || '_state') USING upto;
+		EXECUTE format('UPDATE leadscore.%I SET next_change_at = $1, scored_at = $1', p_name || '_state') USING upto;
 		COMMIT;
 		EXECUTE format('SET ROLE %I', 'bench_' || p_name);
 		CALL leadscore.advance(at => upto);
