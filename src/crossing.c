@@ -106,16 +106,6 @@ add_bounds(Stretch *stretch, int32 factor, double low, double high)
 	}
 }
 
-static double
-clamp(double value, double low, double high)
-{
-	if (value < low)
-		value = low;
-	if (value > high)
-		value = high;
-	return value;
-}
-
 /*
  * Bounds of the score between two moments without a jump in between; 'to' may
  * be DT_NOEND.  With 'whatever_jumps' the bounds hold for ever, jumps included.

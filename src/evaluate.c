@@ -67,17 +67,6 @@ set_clocks(Rulebook *rulebook, const TimestampTz *at)
 		TimestampTzGetDatum(at ? *at : GetCurrentStatementStartTimestamp());
 }
 
-static inline double
-clamp(double value, double low, double high)
-{
-	/* where the two cross, the cap wins */
-	if (value < low)
-		value = low;
-	if (value > high)
-		value = high;
-	return value;
-}
-
 /*
  * Add points of a matching rule to its factor.
  */

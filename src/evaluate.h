@@ -30,6 +30,17 @@ typedef struct Evaluation
 	bool		disqualified;
 } Evaluation;
 
+static inline double
+clamp(double value, double low, double high)
+{
+	/* where the two cross, the cap wins */
+	if (value < low)
+		value = low;
+	if (value > high)
+		value = high;
+	return value;
+}
+
 /*
  * What a lead's row comes to without what the lead did, as it is stored: from
  * that and a summary of its activities an evaluation can be worked out.

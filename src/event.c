@@ -578,17 +578,21 @@ match_string_pointers(const void *a, const void *b, Size size)
 	return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
-static HTAB *
-create_delivered(MemoryContext context)
+/*
+ * create_string_table
+ *		A hash table whose entries begin with a pointer to a string, the key.
+ */
+HTAB *
+create_string_table(const char *name, Size entry_size, MemoryContext context)
 {
 	HASHCTL		ctl;
 
 	ctl.keysize = sizeof(char *);
-	ctl.entrysize = sizeof(DeliveredEvent);
+	ctl.entrysize = entry_size;
 	ctl.hcxt = context;
 	ctl.hash = hash_string_pointer;
 	ctl.match = match_string_pointers;
-	return hash_create("leadscore delivered events", 64, &ctl,
+	return hash_create(name, 64, &ctl,
 					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 }
 
@@ -725,7 +729,7 @@ read_events(void *arg)
 				 activity->lead_key_sql);
 
 	reading->delivered = activity->event_key != NULL ?
-		create_delivered(reading->context) : NULL;
+		create_string_table("leadscore delivered events", sizeof(DeliveredEvent), reading->context) : NULL;
 	relation_query(activity->relation,
 				   psprintf(reading->reads_all ? "%s all %s" : "%s %s", name, activity->name),
 				   reading->as_owner,

@@ -10,6 +10,7 @@
 
 #include "leadscore.h"
 
+#include "utils/hsearch.h"
 #include "utils/snapshot.h"
 
 #include "engagement.h"
@@ -54,6 +55,8 @@ extern void event_add(const Rulebook *rulebook, const Event *event,
 					  Engagement *summary);
 extern bool same_event(const ActivitySource *activity, const Event *a,
 					   const Event *b);
+extern HTAB *create_string_table(const char *name, Size entry_size,
+								 MemoryContext context);
 extern char *key_text(Datum value, Oid type);
 extern int	compare_deliveries(const Event *a, const Event *b);
 extern bool convert_key(Datum value, Oid from, Oid to, Datum *result);

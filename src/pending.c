@@ -23,13 +23,13 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
-#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "event.h"
 #include "pending.h"
 #include "rulebook.h"
 
@@ -65,20 +65,6 @@ pending_exists(const char *model)
 	return found;
 }
 
-static uint32
-hash_key(const void *key, Size size)
-{
-	const char *string = *(const char *const *) key;
-
-	return string_hash(string, strlen(string) + 1);
-}
-
-static int
-match_keys(const void *a, const void *b, Size size)
-{
-	return strcmp(*(const char *const *) a, *(const char *const *) b);
-}
-
 /*
  * pending_leads
  *		Keys, as text, of the leads of a model of whom something is pending, as
@@ -106,17 +92,8 @@ pending_leads(const char *model, Snapshot snapshot)
 											 RelationGetDescr(rel), &isnull));
 
 		if (leads == NULL)
-		{
-			HASHCTL		ctl;
-
-			ctl.keysize = sizeof(char *);
-			ctl.entrysize = sizeof(char *);
-			ctl.hash = hash_key;
-			ctl.match = match_keys;
-			ctl.hcxt = CurrentMemoryContext;
-			leads = hash_create("leadscore pending leads", 64, &ctl,
-								HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-		}
+			leads = create_string_table("leadscore pending leads", sizeof(char *),
+										CurrentMemoryContext);
 		(void) hash_search(leads, &lead_key, HASH_ENTER, &found);
 		if (found)
 			pfree(lead_key);

@@ -280,15 +280,14 @@ static void
 evaluate_call(CallState *state, Evaluation *result, Account *account)
 {
 	Rulebook   *rulebook = state->rulebook;
-	const TimestampTz *at = state->has_at ? &state->at : NULL;
 	Activities	did;
 
 	if (likely(rulebook->nterms == 0))
 	{
-		evaluate(rulebook, at, result, account);
+		evaluate(rulebook, state->has_at ? &state->at : NULL, result, account);
 		return;
 	}
-	did.at = at != NULL ? *at : GetCurrentStatementStartTimestamp();
+	did.at = state->has_at ? state->at : GetCurrentStatementStartTimestamp();
 	did.created_at = DT_NOEND;
 	if (rulebook->needs_created_at)
 	{
@@ -305,7 +304,7 @@ evaluate_call(CallState *state, Evaluation *result, Account *account)
 	rulebook->did = &did;
 	PG_TRY();
 	{
-		evaluate(rulebook, at, result, account);
+		evaluate(rulebook, state->has_at ? &state->at : NULL, result, account);
 	}
 	PG_FINALLY();
 	{

@@ -192,12 +192,11 @@ scorer_attachment(const char *model)
 }
 
 /*
- * scorer_load_rules
- *		Give a scorer the rules that a snapshot sees, to be released with the
- *		current memory context; false if there are none.
+ * Give a scorer the rules that a snapshot sees, to be released with the
+ * current memory context; false if there are none.
  */
-bool
-scorer_load_rules(Scorer *scorer, Snapshot snapshot)
+static bool
+load_rules(Scorer *scorer, Snapshot snapshot)
 {
 	scorer->release.func = release_scorer;
 	scorer->release.arg = scorer;
@@ -311,7 +310,7 @@ scorer_prepare(const char *model)
 	scorer->context = CurrentMemoryContext;
 	if (!load_attachment(scorer, snapshot))
 		missing = "the model is not attached";
-	else if (!scorer_load_rules(scorer, snapshot))
+	else if (!load_rules(scorer, snapshot))
 		missing = "the model or its source is gone";
 	else if (!ConditionalLockRelationOid(scorer->rulebook->source, AccessShareLock))
 	{
@@ -888,14 +887,13 @@ collect_matches(Scorer *scorer, Datum key, const StateRow *row)
 }
 
 /*
- * scorer_apply_stored
- *		Give a newly evaluated row what the lead did, as its state has it.
+ * Give a newly evaluated row what the lead did, as its state has it.
  *
  * If that cannot be told from the state, it is made anew from the history as
  * the transaction commits.
  */
-void
-scorer_apply_stored(Scorer *scorer, StateRow *row, Datum key, const StateRow *old)
+static void
+apply_stored(Scorer *scorer, StateRow *row, Datum key, const StateRow *old)
 {
 	TimestampTz next_due = DT_NOEND;
 	Engagement *summary;
@@ -958,15 +956,14 @@ promises_too_much(const StateRow *old, const StateRow *row)
 }
 
 /*
- * scorer_has_news
- *		Does a row say anything that the stored one does not?
+ * Does a row say anything that the stored one does not?
  *
  * Where points fade the numbers are others whenever one looks.  What counts is
  * whether the stored ones were right when they were worked out, and still say
  * the same.
  */
-bool
-scorer_has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
+static bool
+has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 {
 	StateRow	then = *row;
 	bool		is_unknown = !DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
@@ -1027,7 +1024,7 @@ scorer_would_change(Scorer *scorer, const StateRow *old, StateRow *row)
 					 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), DT_NOEND);
 	}
 	carry_over(old, row);
-	return scorer_has_news(scorer, old, row);
+	return has_news(scorer, old, row);
 }
 
 /*
@@ -1206,7 +1203,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 			if (is_same_lead(&old))
 				carry_over(&old, row);
 		}
-		scorer_apply_stored(scorer, row, key, &old);
+		apply_stored(scorer, row, key, &old);
 
 		/*
 		 * One that has just come makes the row its own, even if that says the
@@ -1215,7 +1212,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 		if ((expected &&
 			 DatumGetInt64(old.values[STATE_RULES_VERSION]) ==
 			 DatumGetInt64(row->values[STATE_RULES_VERSION]) &&
-			 !scorer_has_news(scorer, &old, row)) ||
+			 !has_news(scorer, &old, row)) ||
 			state_update(states, &old, row))
 		{
 			if (!moved)
@@ -1585,7 +1582,7 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 			written = true;
 		deleting_xact = GetTopTransactionId();
 	}
-	else if (scorer_has_news(scorer, &old, &row))
+	else if (has_news(scorer, &old, &row))
 	{
 		crossed = DatumGetBool(row.values[STATE_LEAD_EXISTS]) &&
 			(state_differs(states, &old, &row, STATE_TEMPERATURE) ||

@@ -94,7 +94,6 @@ typedef struct ScorerChange
 } ScorerChange;
 
 extern Scorer *scorer_attachment(const char *model);
-extern bool scorer_load_rules(Scorer *scorer, Snapshot snapshot);
 extern Scorer *scorer_prepare(const char *model);
 extern bool scorer_complete(Scorer *scorer);
 extern Scorer *scorer_create(const char *model);
@@ -107,8 +106,6 @@ extern void scorer_unknown_lead(Scorer *scorer, Datum key, TimestampTz at,
 								StateRow *row);
 extern void scorer_apply(Scorer *scorer, StateRow *row, const Engagement *summary,
 						 TimestampTz at, TimestampTz next_due);
-extern void scorer_apply_stored(Scorer *scorer, StateRow *row, Datum key,
-								const StateRow *old);
 extern void scorer_note_failures(Scorer *scorer, Datum key);
 extern bool scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 						   Form_pg_attribute att, FmgrInfo *input, Oid param,
@@ -126,8 +123,6 @@ extern bool scorer_rescore_as_of(Scorer *scorer, Datum key,
 extern bool scorer_update_locked(Scorer *scorer, Datum key,
 								 const ScorerChange *change);
 extern const Engagement *scorer_nothing_done(Scorer *scorer);
-extern bool scorer_has_news(Scorer *scorer, const StateRow *old,
-							const StateRow *row);
 extern bool scorer_would_change(Scorer *scorer, const StateRow *old,
 								StateRow *row);
 extern const char *temperature_label(Temperature temperature);
