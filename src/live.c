@@ -340,10 +340,15 @@ static bool
 evaluate_state(CallSite *site, LiveModel *model, const StateRow *row, Evaluation *result)
 {
 	LiveLead	lead = {site, model, row->values[STATE_LEAD_KEY], row, false};
+	bool		is_stale;
 
-	if (model->attachment == NULL ||
-		Max(DatumGetInt64(row->values[STATE_RULES_VERSION]), model->rescored_version) <
-		site->rulebook->version.number)
+	if (model->attachment == NULL)
+		return false;
+	is_stale = Max(DatumGetInt64(row->values[STATE_RULES_VERSION]), model->rescored_version) <
+		site->rulebook->version.number;
+	/* what the lead did goes on fading, whatever became of other rules */
+	if (is_stale && (site->rulebook->nterms == 0 || row->isnull[STATE_ENGAGEMENT] ||
+					 !summary_tells(site->rulebook, row)))
 		return false;
 	if (site->rulebook->nterms == 0 &&
 		(row->isnull[STATE_ROW_CHANGES_AT] ||
