@@ -473,7 +473,7 @@ BEGIN
 		PERFORM leadscore.attach('rebuild');
 		CALL bench.enter_writer('rebuild', 'rescore', workers || ARRAY['VACUUM (TRUNCATE false) leadscore.rebuild_state',
 												 $q$UPDATE leadscore.rule SET half_life = interval '15 days' - half_life
-												 	WHERE model = 'rebuild' AND condition = 'kind = ''visit'''$q$],
+													WHERE model = 'rebuild' AND condition = 'kind = ''visit'''$q$],
 								ARRAY['CALL leadscore.rescore(''rebuild'', activities => true)']);
 		CALL bench.enter_writer('rebuild', 'attach', workers || ARRAY['SELECT leadscore.detach(''rebuild'')'],
 								ARRAY['SELECT leadscore.attach(''rebuild'')']);
