@@ -1543,6 +1543,8 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 	{
 		/* a snapshot taken only now sees what the last writer committed */
 		read = scorer_read(scorer, key);
+		if (read == READ_FAILED)
+			scorer->nunread++;
 		if (read == READ_FAILED && change->added == NULL && !change->recompute)
 		{
 			scorer_flag_problem(scorer, key);

@@ -70,7 +70,7 @@ typedef struct Scorer
 	int64		complete_for;	/* activity rules for which every key with events
 								 * has a state; 0: none */
 	bool		must_not_wait;	/* for tables of events: others wait for us */
-	int64		nunread;		/* histories that could not be read */
+	int64		nunread;		/* leads and histories that could not be read */
 	bool		ignores_pending;	/* there is nothing put off, or it is taken
 								 * care of otherwise */
 	Datum		temperatures[NUM_TEMPERATURES]; /* as text */
