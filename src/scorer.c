@@ -1360,7 +1360,8 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 	/* taken now, it sees what the last holder of the state committed */
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (!scorer->ignores_pending)
+	/* what history holds by now may have been put off since nothing was */
+	if (!scorer->ignores_pending || recompute)
 		pending_take(scorer->model, text_key, rulebook->activity_rules,
 					 recompute ? DT_NOEND : change->at, snapshot, &pending);
 	if (pending.recompute && !recompute)

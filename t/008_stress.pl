@@ -136,7 +136,7 @@ sub start
 my @runs = (
 	start(3, 'prepared', qw(score@5 view@3 two@2 filter@5 repeatable@2 store@2)),
 	start(2, 'simple', qw(score@5 view@3 explain@2 scan@2 two@2 repeatable@2)),
-	start(1, 'prepared', qw(points@5 rules@3 rollback@3 score@1)),
+	start(1, 'extended', qw(points@5 rules@3 rollback@3 score@1)),
 	start(1, 'simple', qw(points@5 rollback@5 threshold@1 model@2)),
 	start(1, 'simple', qw(alter@1)));
 foreach my $run (@runs)
