@@ -11,7 +11,8 @@
  *	3. Rules		what may be written into the tables
  *	4. Scoring		score, fit, temperature, grade, explain
  *	5. Attaching	scoring the leads of a CRM as they are written
- *	6. Matrices		copy, export, import, templates
+ *	6. Stages		moves, history, hand-off, SLA, playbook, funnel, plan
+ *	7. Matrices		copy, export, import, templates
  *
  * Every name is qualified, so that it does not matter who installs it under
  * which search_path.
@@ -597,6 +598,13 @@ CREATE TABLE leadscore.model (
 	search_path		text,
 	version			bigint NOT NULL DEFAULT 1,
 	activity_version bigint NOT NULL DEFAULT 0,
+	status			text,
+	stage_mode		text COLLATE "C" NOT NULL DEFAULT 'lead',
+	handoff_stage	leadscore.lead_stage,
+	cooldown		interval NOT NULL DEFAULT '90 days',
+	announce		boolean NOT NULL DEFAULT true,
+	CONSTRAINT model_stage_mode_check CHECK (stage_mode IN ('lead', 'follow')),
+	CONSTRAINT model_cooldown_check CHECK (cooldown >= '0' AND extract(month FROM cooldown) = 0 AND extract(year FROM cooldown) = 0),
 	CONSTRAINT model_score_range_check CHECK (score_min <= score_max),
 	CONSTRAINT model_fit_range_check CHECK (fit_min <= fit_max),
 	CONSTRAINT model_engagement_range_check CHECK (engagement_min <= engagement_max),
@@ -627,6 +635,11 @@ COMMENT ON COLUMN leadscore.model.description IS 'What the model is for.';
 COMMENT ON COLUMN leadscore.model.search_path IS 'Schemas in which the names of the model''s expressions are looked up; filled with the writer''s search_path.';
 COMMENT ON COLUMN leadscore.model.version IS 'Counts the changes of the model and its rules; every change of the matrix raises it.';
 COMMENT ON COLUMN leadscore.model.activity_version IS 'The version in which it last changed which events count for whom, and how they are summed up; summaries made before are made anew.';
+COMMENT ON COLUMN leadscore.model.status IS 'SQL expression over the source that gives the CRM''s own status; leadscore.stage_map says which stages it means.  NULL: the CRM has none.';
+COMMENT ON COLUMN leadscore.model.stage_mode IS 'Who is the master of the stage: lead (this extension: every move keeps to leadscore.transition, whoever makes it) or follow (the CRM''s status: its moves are recorded, not refused).';
+COMMENT ON COLUMN leadscore.model.handoff_stage IS 'Stage in which a lead waits for sales to accept it; NULL: sal if the transitions use it, else mql.';
+COMMENT ON COLUMN leadscore.model.cooldown IS 'How long a lead in nurture is left alone before a condition that held all the time may move it on, given a later activity.  A day has 24 hours, months are refused.';
+COMMENT ON COLUMN leadscore.model.announce IS 'Are crossings of temperature and stage announced by NOTIFY leadscore?';
 
 CREATE TABLE leadscore.factor (
 	model			text COLLATE "C" NOT NULL
@@ -774,6 +787,43 @@ INSERT INTO leadscore.threshold (kind, label, at_least, builtin) VALUES
 	('engagement', '3', 5, true),
 	('engagement', '4', '-Infinity', true);
 
+CREATE TABLE leadscore.transition (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	from_stage		leadscore.lead_stage NOT NULL,
+	to_stage		leadscore.lead_stage NOT NULL,
+	condition		text,
+	automatic		boolean NOT NULL DEFAULT false,
+	description		text,
+	search_path		text,
+	PRIMARY KEY (model, from_stage, to_stage),
+	CONSTRAINT transition_stages_check CHECK (from_stage OPERATOR(leadscore.<>) to_stage)
+);
+COMMENT ON TABLE leadscore.transition IS
+'Transitions: the moves that leads may make from one stage of the funnel to another.  A model without any leaves every move open.';
+COMMENT ON COLUMN leadscore.transition.model IS 'Model whose leads move.';
+COMMENT ON COLUMN leadscore.transition.from_stage IS 'Stage that is left.';
+COMMENT ON COLUMN leadscore.transition.to_stage IS 'Stage that is entered.';
+COMMENT ON COLUMN leadscore.transition.condition IS 'SQL boolean expression over the columns of the model''s source and over scored.score, scored.fit, scored.engagement, scored.temperature, scored.grade and scored.disqualified, without which nobody may make the move; NULL: none.';
+COMMENT ON COLUMN leadscore.transition.automatic IS 'Is the move made as soon as the condition holds, in the commit that makes it hold?';
+COMMENT ON COLUMN leadscore.transition.description IS 'What the move means.';
+COMMENT ON COLUMN leadscore.transition.search_path IS 'Schemas in which the condition''s names are looked up; filled with the writer''s search_path.';
+
+CREATE TABLE leadscore.stage_map (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	status			text COLLATE "C" NOT NULL,
+	stage			leadscore.lead_stage NOT NULL,
+	description		text,
+	PRIMARY KEY (model, status, stage)
+);
+COMMENT ON TABLE leadscore.stage_map IS
+'Stage map: what the CRM''s own status means in stages.  A status may stand for several stages; a lead that comes to have it enters the one that orders first, and moves among them without a change of the status.  A model without any takes the status for the name of a stage.';
+COMMENT ON COLUMN leadscore.stage_map.model IS 'Model whose status it is.';
+COMMENT ON COLUMN leadscore.stage_map.status IS 'Value of the model''s status expression, as text.';
+COMMENT ON COLUMN leadscore.stage_map.stage IS 'Stage that it stands for.';
+COMMENT ON COLUMN leadscore.stage_map.description IS 'What the CRM calls it.';
+
 CREATE TABLE leadscore.problem (
 	model			text COLLATE "C" NOT NULL
 					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
@@ -818,6 +868,8 @@ SELECT pg_catalog.pg_extension_config_dump('leadscore.activity_source', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rule', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.rule_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.threshold', 'WHERE NOT builtin');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.transition', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.stage_map', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.problem', '');
 SELECT pg_catalog.pg_extension_config_dump('leadscore.allowed_function', '');
 
@@ -3744,7 +3796,105 @@ END
 $$;
 
 /* ----------------------------------------------------------------------
- * 6. Matrices as a whole: copy, export, import, templates
+ * 6. Stages: moves, history, hand-off, SLA, playbook, funnel, plan
+ *
+ * The C code moves leads along leadscore.transition and writes leadscore.history;
+ * all reports are made from the latter.
+ * ----------------------------------------------------------------------
+ */
+
+--
+-- History
+--
+
+CREATE TABLE leadscore.history (
+	at				timestamptz NOT NULL,
+	xact			xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	xact_order		integer NOT NULL DEFAULT 0,
+	recorded_at		timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	model			text COLLATE "C" NOT NULL,
+	lead_key		text COLLATE "C" NOT NULL,
+	cause			text COLLATE "C" NOT NULL,
+	automatic		boolean NOT NULL DEFAULT false,
+	listed			boolean NOT NULL DEFAULT true,
+	from_stage		leadscore.lead_stage,
+	to_stage		leadscore.lead_stage NOT NULL,
+	from_temperature text COLLATE "C",
+	temperature		text COLLATE "C" NOT NULL,
+	from_grade		text COLLATE "C",
+	grade			text COLLATE "C" NOT NULL,
+	from_score		integer,
+	score			integer NOT NULL,
+	fit				double precision NOT NULL,
+	engagement		double precision NOT NULL,
+	disqualified	boolean NOT NULL DEFAULT false,
+	channel			text,
+	announced		text COLLATE "C",
+	rules			bigint[],
+	rules_version	bigint NOT NULL DEFAULT 0,
+	changed_by		name NOT NULL DEFAULT SESSION_USER,
+	reason			text,
+	PRIMARY KEY (at, xact, xact_order)
+) PARTITION BY RANGE (at);
+CREATE TABLE leadscore.history_default PARTITION OF leadscore.history DEFAULT;
+CREATE INDEX history_lead_idx ON leadscore.history (model, lead_key, at, xact, xact_order);
+CREATE INDEX history_xact_idx ON leadscore.history (xact, xact_order);
+COMMENT ON TABLE leadscore.history IS
+'History: one row for every change of a lead''s fit, temperature, grade or stage.  Rows are only ever added; leadscore.drop_history() and leadscore.forget() alone remove any.  Of one lead, the order is (at, xact, xact_order).';
+COMMENT ON COLUMN leadscore.history.at IS 'When the change was true; no two transactions change a lead at the same time.';
+COMMENT ON COLUMN leadscore.history.xact IS 'Transaction that recorded it: see leadscore.changes().';
+COMMENT ON COLUMN leadscore.history.xact_order IS 'Order of the rows of a transaction.';
+COMMENT ON COLUMN leadscore.history.recorded_at IS 'When it was recorded: later than at if time alone made the change and nobody looked.';
+COMMENT ON COLUMN leadscore.history.model IS 'Model by which the lead was scored.';
+COMMENT ON COLUMN leadscore.history.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.history.cause IS 'attach, row (the lead''s own row was written), event, decay (time alone), lookup, rules, manual (move and its kin), status (the CRM''s own status), pin, unpin, key (the lead changed its key).';
+COMMENT ON COLUMN leadscore.history.automatic IS 'Was the stage moved by an automatic transition?';
+COMMENT ON COLUMN leadscore.history.listed IS 'Is the move of the stage in leadscore.transition?';
+COMMENT ON COLUMN leadscore.history.from_stage IS 'Stage before; NULL in the first row of a lead.  The stage was moved if it differs from to_stage.';
+COMMENT ON COLUMN leadscore.history.to_stage IS 'Stage from then on.';
+COMMENT ON COLUMN leadscore.history.from_temperature IS 'Temperature before; NULL in the first row of a lead.';
+COMMENT ON COLUMN leadscore.history.temperature IS 'Temperature from then on.';
+COMMENT ON COLUMN leadscore.history.from_grade IS 'Grade before; NULL in the first row of a lead.';
+COMMENT ON COLUMN leadscore.history.grade IS 'Grade from then on.';
+COMMENT ON COLUMN leadscore.history.from_score IS 'Score as it was last recorded; NULL in the first row of a lead.';
+COMMENT ON COLUMN leadscore.history.score IS 'Score at that moment.';
+COMMENT ON COLUMN leadscore.history.fit IS 'Total of the fit axis at that moment.';
+COMMENT ON COLUMN leadscore.history.engagement IS 'Total of the engagement axis at that moment.';
+COMMENT ON COLUMN leadscore.history.disqualified IS 'Did a disqualifying rule match?';
+COMMENT ON COLUMN leadscore.history.channel IS 'Acquisition channel of the lead.';
+COMMENT ON COLUMN leadscore.history.announced IS 'Temperature that was announced with this change; NULL: none was.';
+COMMENT ON COLUMN leadscore.history.rules IS 'Rules that spoke from then on; NULL: not looked up.';
+COMMENT ON COLUMN leadscore.history.rules_version IS 'Version of the model.';
+COMMENT ON COLUMN leadscore.history.changed_by IS 'Who was logged in to the session that made the change.';
+COMMENT ON COLUMN leadscore.history.reason IS 'What was given as a reason.';
+SELECT pg_catalog.pg_extension_config_dump('leadscore.history_default', '');
+
+--
+-- Moves
+--
+
+--
+-- Hand-off
+--
+
+--
+-- SLA
+--
+
+--
+-- Playbook
+--
+
+--
+-- Funnel
+--
+
+--
+-- Plan
+--
+
+/* ----------------------------------------------------------------------
+ * 7. Matrices as a whole: copy, export, import, templates
  * ----------------------------------------------------------------------
  */
 

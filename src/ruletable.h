@@ -31,7 +31,12 @@
 #define Anum_model_search_path		18
 #define Anum_model_version			19
 #define Anum_model_activity_version	20
-#define Natts_model					20
+#define Anum_model_status			21
+#define Anum_model_stage_mode		22
+#define Anum_model_handoff_stage	23
+#define Anum_model_cooldown			24
+#define Anum_model_announce			25
+#define Natts_model					25
 
 #define Anum_factor_model			1
 #define Anum_factor_name			2
@@ -75,10 +80,25 @@
 #define Anum_rule_include_never		18
 #define Natts_rule					18
 
+#define Anum_transition_model		1
+#define Anum_transition_from_stage	2
+#define Anum_transition_to_stage	3
+#define Anum_transition_condition	4
+#define Anum_transition_automatic	5
+#define Anum_transition_description	6
+#define Anum_transition_search_path	7
+#define Natts_transition			7
+
+#define Anum_stage_map_model		1
+#define Anum_stage_map_status		2
+#define Anum_stage_map_stage		3
+#define Natts_stage_map				4
+
 #define Anum_threshold_model		1
 #define Anum_threshold_kind			2
 #define Anum_threshold_label		3
 #define Anum_threshold_at_least		4
+#define Anum_threshold_margin		5
 #define Anum_threshold_builtin		6
 #define Natts_threshold				6
 
