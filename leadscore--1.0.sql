@@ -986,6 +986,13 @@ COMMENT ON FUNCTION leadscore.check_activity_source_row() IS
 'Trigger on leadscore.activity_source: compiles the expressions, fills in search_path; of an attached model only the owner of the events'' table may write it';
 REVOKE ALL ON FUNCTION leadscore.check_activity_source_row() FROM PUBLIC;
 
+CREATE FUNCTION leadscore.check_transition_row() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_check_transition_row'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.check_transition_row() IS
+'Trigger on leadscore.transition: compiles the condition and fills in search_path';
+REVOKE ALL ON FUNCTION leadscore.check_transition_row() FROM PUBLIC;
+
 CREATE FUNCTION leadscore.name_activity_relation() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1138,7 +1145,7 @@ CREATE TRIGGER a_check_relations BEFORE INSERT OR UPDATE OF name, target, source
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_model_relations();
 CREATE TRIGGER b_check_row BEFORE INSERT OR UPDATE OF name, target, source, key_column, channel,
 	created_at, consent, time_zone, score_min, score_max, fit_min, fit_max, engagement_min,
-	engagement_max, initial_stage, accepted_stage, description, search_path ON leadscore.model
+	engagement_max, initial_stage, accepted_stage, description, search_path, status ON leadscore.model
 	FOR EACH ROW EXECUTE FUNCTION leadscore.check_model_row();
 CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.model
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
@@ -1164,6 +1171,22 @@ CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.activity_source
 CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.activity_source
 	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
 CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.activity_source
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.transition
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_transition_row();
+CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.transition
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.transition
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.transition
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
+
+CREATE TRIGGER matrix_changing BEFORE INSERT OR UPDATE OR DELETE ON leadscore.stage_map
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_changed AFTER INSERT OR UPDATE OR DELETE ON leadscore.stage_map
+	FOR EACH ROW EXECUTE FUNCTION leadscore.matrix_changed();
+CREATE TRIGGER matrix_truncated AFTER TRUNCATE ON leadscore.stage_map
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.matrix_changed();
 
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.rule
@@ -1398,6 +1421,14 @@ CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.threshold
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.threshold
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.transition
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.transition
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.stage_map
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.stage_map
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.problem
 	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
 CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.problem
@@ -1409,7 +1440,7 @@ DECLARE
 BEGIN
 	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
 			 FROM pg_catalog.pg_trigger g
-			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.activity_source,leadscore.rule,leadscore.threshold,leadscore.problem,leadscore.allowed_function}'::pg_catalog.regclass[])
+			 WHERE g.tgrelid = ANY ('{leadscore.model,leadscore.factor,leadscore.activity_source,leadscore.rule,leadscore.threshold,leadscore.transition,leadscore.stage_map,leadscore.problem,leadscore.allowed_function}'::pg_catalog.regclass[])
 			   AND NOT g.tgisinternal
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);

@@ -123,6 +123,9 @@ static const char *const compile_settings[][2] = {
 /* Longest condition; the planner's work grows with the square of it. */
 #define MAX_CONDITION_LENGTH (256 * 1024)
 
+/* What stands before the values of the score, in conditions on moves. */
+#define SCORED_QUALIFIER "scored"
+
 /* In xml.h, which needs headers of libxml where the server was built with it. */
 extern PGDLLIMPORT int xmloption;
 
@@ -706,6 +709,9 @@ coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod,
 
 	if (type == UNKNOWNOID)
 		return (Node *) param;
+	/* a value of the score has its type: convert it as anything else is */
+	if (param->paramkind != PARAM_EXTERN)
+		return NULL;
 
 	/* as in to_tsvector('english', title): looked up, but only by name */
 	refusal = type == REGCONFIGOID || type == REGDICTIONARYOID ?
@@ -732,6 +738,93 @@ coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod,
 }
 
 /*
+ * leadscore_type
+ *		OID of a type of ours; InvalidOid if it is gone.
+ */
+Oid
+leadscore_type(const char *name)
+{
+	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
+						   ObjectIdGetDatum(get_namespace_oid(LEADSCORE_SCHEMA, false)));
+}
+
+static const struct
+{
+	const char *name;
+	Oid			type;
+	const char *our_type;
+}			scored_values[NUM_SCORED_VALUES] =
+{
+	{"score", INT4OID, NULL},
+	{"fit", FLOAT8OID, NULL},
+	{"engagement", FLOAT8OID, NULL},
+	{"temperature", InvalidOid, "temperature"},
+	{"grade", TEXTOID, NULL},
+	{"disqualified", BOOLOID, NULL},
+	{"stage", InvalidOid, "lead_stage"}
+};
+
+/*
+ * Parser hook: "scored.score" and its kin, which no column ever hides.
+ */
+static Node *
+scored_value(ParseState *pstate, ColumnRef *ref)
+{
+	const char *name;
+
+	if (list_length(ref->fields) != 2 || !IsA(linitial(ref->fields), String) ||
+		!IsA(lsecond(ref->fields), String) ||
+		strcmp(strVal(linitial(ref->fields)), SCORED_QUALIFIER) != 0)
+		return NULL;
+	name = strVal(lsecond(ref->fields));
+	for (int i = 0; i < NUM_SCORED_VALUES; i++)
+	{
+		Param	   *param;
+
+		if (strcmp(name, scored_values[i].name) != 0)
+			continue;
+		param = makeNode(Param);
+		param->paramkind = PARAM_EXEC;
+		param->paramid = NUM_CLOCKS + i;
+		param->paramtype = scored_values[i].our_type != NULL ?
+			leadscore_type(scored_values[i].our_type) : scored_values[i].type;
+		param->paramtypmod = -1;
+		param->paramcollid = get_typcollation(param->paramtype);
+		param->location = ref->location;
+		return (Node *) param;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column %s.%s does not exist", SCORED_QUALIFIER, name),
+			 errhint("There are scored.score, scored.fit, scored.engagement, scored.temperature, scored.grade, scored.disqualified and scored.stage."),
+			 parser_errposition(pstate, ref->location)));
+	return NULL;				/* keep compiler quiet */
+}
+
+/*
+ * Parser hook: a name that is no column may be meant for one of those.
+ */
+static Node *
+no_scored_value(ParseState *pstate, ColumnRef *ref, Node *var)
+{
+	if (var != NULL || list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
+		return NULL;
+	for (int i = 0; i < NUM_SCORED_VALUES; i++)
+	{
+		const char *name = scored_values[i].name;
+
+		if (strcmp(strVal(linitial(ref->fields)), name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" does not exist", name),
+					 errhint("Write %s.%s for the lead's own %s by this model.",
+							 SCORED_QUALIFIER, name, name),
+					 parser_errposition(pstate, ref->location)));
+	}
+	return NULL;
+}
+
+/*
  * Literals whose type did not matter become constants again.
  */
 static Node *
@@ -739,7 +832,7 @@ restore_literals(Node *node, ConditionScope *scope)
 {
 	if (node == NULL)
 		return NULL;
-	if (IsA(node, Param))
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
 		return (Node *) param_literal(scope, (Param *) node);
 	return expression_tree_mutator(node, restore_literals, scope);
 }
@@ -1057,6 +1150,10 @@ check_walker(Node *node, CheckContext *context)
 				return false;
 			}
 
+		case T_Param:
+			/* a value of the score; literals are constants by now */
+			return false;
+
 		case T_Const:
 			{
 				Const	   *con = (Const *) node;
@@ -1247,6 +1344,8 @@ condition_analyze(ConditionScope *scope, const char *text, Oid result_type,
 		pstate->p_next_resno = 1;
 		pstate->p_paramref_hook = literal_as_param;
 		pstate->p_coerce_param_hook = coerce_literal;
+		pstate->p_pre_columnref_hook = scope->reads_scored ? scored_value : NULL;
+		pstate->p_post_columnref_hook = scope->reads_scored ? no_scored_value : NULL;
 		pstate->p_ref_hook_state = scope;
 		scope->literals = NIL;
 

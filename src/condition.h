@@ -41,6 +41,7 @@ typedef struct ConditionScope
 	pg_tz	   *time_zone;		/* the model's time zone */
 	List	   *accepted;		/* functions found acceptable (OIDs) */
 	List	   *literals;		/* string literals of the condition at hand */
+	bool		reads_scored;	/* the condition may read ScoredValues */
 
 	/* where we came from */
 	Oid			save_userid;
@@ -57,6 +58,23 @@ typedef struct ConditionScope
 #define CLOCK_TRANSACTION	0	/* now() and its kin */
 #define CLOCK_STATEMENT		1	/* statement_timestamp() */
 #define NUM_CLOCKS			2
+
+/*
+ * Values of a score that a condition on a move between stages may read, as
+ * "scored.score" and its kin: executor parameters that follow the clocks.
+ */
+typedef enum ScoredValue
+{
+	SCORED_SCORE,
+	SCORED_FIT,
+	SCORED_ENGAGEMENT,
+	SCORED_TEMPERATURE,
+	SCORED_GRADE,
+	SCORED_DISQUALIFIED,
+	SCORED_STAGE
+} ScoredValue;
+#define NUM_SCORED_VALUES	7
+#define NUM_CONDITION_PARAMS (NUM_CLOCKS + NUM_SCORED_VALUES)
 
 /* One expression, fit for execution. */
 typedef struct Condition
@@ -81,6 +99,7 @@ extern void condition_analyze(ConditionScope *scope, const char *text,
 extern void condition_plan(ConditionScope *scope, const char *text,
 						   const char *what, Condition *result);
 extern bool condition_is_to_blame(int sqlerrcode);
+extern Oid	leadscore_type(const char *name);
 extern bool condition_reads_today(Oid funcid);
 
 extern char *condition_current_path(void);

@@ -9,7 +9,8 @@
  * lie between what they are at its two ends; sums, the best of several, floors
  * and caps carry such bounds along, up to the score.  As long as both bounds of
  * the score mean the same temperature, and those of the engagement the same
- * grade, neither changes in that stretch.
+ * grade, neither changes in that stretch; nor does any condition on a move,
+ * as long as the same levels are reached (transition.c).
  *
  * Halving stretches finds the last moment for which that is certain.  Where
  * all points that fade have one sign the bounds are the values themselves, and
@@ -204,13 +205,19 @@ typedef struct Said
 {
 	Temperature temperature;
 	text	   *grade;			/* the rulebook's */
+	int			score_levels;	/* how many are reached */
+	int			engagement_levels;
 } Said;
 
 static bool
 says(Rulebook *rulebook, const Evaluation *result, const Said *said)
 {
 	return evaluation_temperature(rulebook, result) == said->temperature &&
-		evaluation_grade(rulebook, result) == said->grade;
+		evaluation_grade(rulebook, result) == said->grade &&
+		levels_reached(&rulebook->funnel.score_levels, result->raw,
+					   SCORE_EPSILON) == said->score_levels &&
+		levels_reached(&rulebook->funnel.engagement_levels, result->axis[AXIS_ENGAGEMENT],
+					   0) == said->engagement_levels;
 }
 
 /*
@@ -283,7 +290,7 @@ prepare(Stretch *stretch, Rulebook *rulebook, const RowPart *row,
 /*
  * next_crossing
  *		The first moment after did->at at which time alone changes the
- *		temperature or the grade, or 'limit', at which something else does; it
+ *		temperature, the grade or what a condition on a move says, or 'limit', at which something else does; it
  *		may be early, and never is late.  DT_NOEND: never.
  *
  * Leaves garbage in the current memory context.
@@ -303,6 +310,9 @@ next_crossing(Rulebook *rulebook, const RowPart *row, const Activities *did,
 	evaluate_stored(rulebook, row, did, &now);
 	said.temperature = evaluation_temperature(rulebook, &now);
 	said.grade = evaluation_grade(rulebook, &now);
+	said.score_levels = levels_reached(&rulebook->funnel.score_levels, now.raw, SCORE_EPSILON);
+	said.engagement_levels = levels_reached(&rulebook->funnel.engagement_levels,
+											now.axis[AXIS_ENGAGEMENT], 0);
 
 	for (int i = 0; i < MAX_STEPS; i++)
 	{

@@ -61,9 +61,9 @@ evaluation_error_callback(void *arg)
 static void
 set_clocks(Rulebook *rulebook, const TimestampTz *at)
 {
-	rulebook->clocks[CLOCK_TRANSACTION].value =
+	rulebook->params[CLOCK_TRANSACTION].value =
 		TimestampTzGetDatum(at ? *at : GetCurrentTransactionStartTimestamp());
-	rulebook->clocks[CLOCK_STATEMENT].value =
+	rulebook->params[CLOCK_STATEMENT].value =
 		TimestampTzGetDatum(at ? *at : GetCurrentStatementStartTimestamp());
 }
 

@@ -574,6 +574,8 @@ load_thresholds(Rulebook *rulebook, Snapshot snapshot)
 				TextDatumGetCString(values[Anum_threshold_label - 1]);
 			list->grades[list->n].at_least =
 				DatumGetFloat8(values[Anum_threshold_at_least - 1]);
+			list->grades[list->n].margin =
+				DatumGetFloat8(values[Anum_threshold_margin - 1]);
 			list->n++;
 		}
 	}
@@ -582,6 +584,14 @@ load_thresholds(Rulebook *rulebook, Snapshot snapshot)
 
 	for (int i = 0; i < lengthof(lists); i++)
 		qsort(lists[i]->grades, lists[i]->n, sizeof(Grade), compare_grades);
+	/* with a margin it matters as well when a lead falls below that */
+	for (int i = 0; i < rulebook->temperatures.n; i++)
+	{
+		const Grade *grade = &rulebook->temperatures.grades[i];
+
+		if (grade->margin > 0)
+			levels_add(&rulebook->funnel.score_levels, grade->at_least - grade->margin);
+	}
 }
 
 /*
@@ -605,6 +615,103 @@ build_grade_texts(Rulebook *rulebook)
 										 rulebook->has_engagement && engagement->n > 0 ?
 										 engagement->grades[j].label : ""));
 	}
+}
+
+static int
+compare_transitions(const void *a, const void *b)
+{
+	const Transition *left = (const Transition *) a;
+	const Transition *right = (const Transition *) b;
+
+	return left->from != right->from ? left->from - right->from : left->to - right->to;
+}
+
+static int
+compare_mapped(const void *a, const void *b)
+{
+	const MappedStatus *left = (const MappedStatus *) a;
+	const MappedStatus *right = (const MappedStatus *) b;
+	int			order = strcmp(left->status, right->status);
+
+	return order != 0 ? order : left->stage - right->stage;
+}
+
+/*
+ * Load the moves between stages, still to be compiled, and what the CRM's own
+ * status means.
+ */
+static void
+load_funnel(Rulebook *rulebook, const Datum *model, const bool *model_nulls,
+			Snapshot snapshot)
+{
+	Funnel	   *funnel = &rulebook->funnel;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		uses_sal = false;
+	bool		uses_mql = false;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(rulebook->model));
+	rel = table_open(leadscore_relation("transition"), AccessShareLock);
+	scan = systable_beginscan(rel, leadscore_relation("transition_pkey"), true,
+							  snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum		values[Natts_transition];
+		bool		nulls[Natts_transition];
+		Transition *transition;
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		funnel->transitions = funnel->transitions == NULL ? palloc(sizeof(Transition)) :
+			repalloc(funnel->transitions, sizeof(Transition) * (funnel->ntransitions + 1));
+		transition = &funnel->transitions[funnel->ntransitions++];
+		memset(transition, 0, sizeof(Transition));
+		transition->from = DatumGetLeadStage(values[Anum_transition_from_stage - 1]);
+		transition->to = DatumGetLeadStage(values[Anum_transition_to_stage - 1]);
+		transition->automatic = DatumGetBool(values[Anum_transition_automatic - 1]);
+		if (!nulls[Anum_transition_condition - 1])
+			transition->text = TextDatumGetCString(values[Anum_transition_condition - 1]);
+		if (!nulls[Anum_transition_search_path - 1])
+			transition->search_path = TextDatumGetCString(values[Anum_transition_search_path - 1]);
+		uses_sal |= transition->from == LEAD_STAGE_SAL || transition->to == LEAD_STAGE_SAL;
+		uses_mql |= transition->from == LEAD_STAGE_MQL || transition->to == LEAD_STAGE_MQL;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (funnel->ntransitions > 0)
+		qsort(funnel->transitions, funnel->ntransitions, sizeof(Transition), compare_transitions);
+
+	rel = table_open(leadscore_relation("stage_map"), AccessShareLock);
+	scan = systable_beginscan(rel, leadscore_relation("stage_map_pkey"), true,
+							  snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		funnel->mapped = funnel->mapped == NULL ? palloc(sizeof(MappedStatus)) :
+			repalloc(funnel->mapped, sizeof(MappedStatus) * (funnel->nmapped + 1));
+		funnel->mapped[funnel->nmapped].status =
+			TextDatumGetCString(heap_getattr(tuple, Anum_stage_map_status,
+											 RelationGetDescr(rel), &isnull));
+		funnel->mapped[funnel->nmapped].stage =
+			DatumGetLeadStage(heap_getattr(tuple, Anum_stage_map_stage,
+										   RelationGetDescr(rel), &isnull));
+		funnel->nmapped++;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (funnel->nmapped > 0)
+		qsort(funnel->mapped, funnel->nmapped, sizeof(MappedStatus), compare_mapped);
+
+	funnel->follows = strcmp(TextDatumGetCString(model[Anum_model_stage_mode - 1]), "follow") == 0;
+	funnel->announces = DatumGetBool(model[Anum_model_announce - 1]);
+	funnel->cooldown = interval_to_microseconds(DatumGetIntervalP(model[Anum_model_cooldown - 1]));
+	funnel->has_handoff = !model_nulls[Anum_model_handoff_stage - 1] || uses_sal || uses_mql;
+	funnel->handoff_stage = !model_nulls[Anum_model_handoff_stage - 1] ?
+		DatumGetLeadStage(model[Anum_model_handoff_stage - 1]) :
+		uses_sal ? LEAD_STAGE_SAL : LEAD_STAGE_MQL;
 }
 
 /* How far a compilation had come when an error was caught. */
@@ -713,6 +820,7 @@ typedef struct Compilation
 {
 	ConditionScope *scope;
 	ActivitySource *activity;	/* whose rows it reads; NULL: the model's source */
+	Transition *transition;		/* whose condition it is, or NULL */
 	Bitmapset  *columns;		/* read by what was compiled so far */
 } Compilation;
 
@@ -725,7 +833,9 @@ typedef enum ModelExpression
 	EXPRESSION_LEAD_KEY,
 	EXPRESSION_OCCURRED_AT,
 	EXPRESSION_FILTER,
-	EXPRESSION_EVENT_KEY
+	EXPRESSION_EVENT_KEY,
+	EXPRESSION_STATUS,
+	EXPRESSION_TRANSITION
 } ModelExpression;
 
 static const struct
@@ -741,7 +851,9 @@ static const struct
 	{"lead_key", InvalidOid},
 	{"occurred_at", TIMESTAMPTZOID},
 	{"filter", BOOLOID},
-	{"event_key", TEXTOID}
+	{"event_key", TEXTOID},
+	{"status", InvalidOid},
+	{"condition of a transition", BOOLOID}
 };
 
 /*
@@ -850,6 +962,26 @@ filter_sql(Compilation *compilation, Expr *expr)
 }
 
 /*
+ * A status may be a number, an enum or text: it is compared as text, as its
+ * type shows it.
+ */
+static Expr *
+status_as_text(Expr *expr)
+{
+	CoerceViaIO *coerce;
+
+	if (exprType((Node *) expr) == TEXTOID)
+		return expr;
+	coerce = makeNode(CoerceViaIO);
+	coerce->arg = expr;
+	coerce->resulttype = TEXTOID;
+	coerce->resultcollid = DEFAULT_COLLATION_OID;
+	coerce->coerceformat = COERCE_EXPLICIT_CAST;
+	coerce->location = -1;
+	return (Expr *) coerce;
+}
+
+/*
  * The same for an expression of the model or of an activity source.
  */
 static void
@@ -865,7 +997,11 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 	bool		is_plain;
 	char		what[256];
 
-	if (activity != NULL)
+	if (compilation->transition != NULL)
+		snprintf(what, sizeof(what), "condition of transition %s -> %s of scoring model \"%s\"",
+				 lead_stage_label(compilation->transition->from),
+				 lead_stage_label(compilation->transition->to), rulebook->model);
+	else if (activity != NULL)
 		snprintf(what, sizeof(what), "expression %s of activity source \"%s\" of scoring model \"%s\"",
 				 model_expressions[kind].name, activity->name, rulebook->model);
 	else
@@ -873,9 +1009,13 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 				 model_expressions[kind].name, rulebook->model);
 	if (kind == EXPRESSION_LEAD_KEY && activity->match >= 0)
 		type = TEXTOID;
+	compilation->scope->reads_scored = kind == EXPRESSION_TRANSITION;
 	compile_expression(compilation->scope, text, path, type, what, &condition, state);
+	compilation->scope->reads_scored = false;
 	if (activity != NULL)
 		require_stored_columns(condition.columns, activity->tupdesc, what);
+	if (kind == EXPRESSION_STATUS)
+		condition.expr = status_as_text(condition.expr);
 
 	MemoryContextSwitchTo(rulebook->context);
 	compilation->columns = bms_add_members(compilation->columns, condition.columns);
@@ -927,6 +1067,16 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 			activity->event_key = compiled;
 			activity->event_key_sql = expression_sql(compilation, condition.expr);
 			break;
+		case EXPRESSION_STATUS:
+			rulebook->funnel.status_runs_queries = condition.runs_queries;
+			rulebook->funnel.status = compiled;
+			break;
+		case EXPRESSION_TRANSITION:
+			transition_add_levels(&condition, &rulebook->funnel);
+			compilation->transition->reads_row = !bms_is_empty(condition.columns);
+			compilation->transition->runs_queries = condition.runs_queries;
+			compilation->transition->condition = compiled;
+			break;
 		case EXPRESSION_RULE:
 			break;
 	}
@@ -970,11 +1120,17 @@ skip_rule(const Rulebook *rulebook, const Rule *rule, const ErrorData *error)
  * The same for another expression: what cannot be computed is unknown.
  */
 static void
-skip_expression(const Rulebook *rulebook, const ActivitySource *activity,
+skip_expression(const Rulebook *rulebook, const Compilation *compilation,
 				ModelExpression kind, const ErrorData *error)
 {
+	const ActivitySource *activity = compilation->activity;
+	const Transition *transition = compilation->transition;
 	MemoryContext caller;
-	char	   *what = activity == NULL ?
+	char	   *what = transition != NULL ?
+		psprintf("condition of transition %s -> %s of scoring model \"%s\"",
+				 lead_stage_label(transition->from), lead_stage_label(transition->to),
+				 rulebook->model) :
+		activity == NULL ?
 		psprintf("%s of scoring model \"%s\"", model_expressions[kind].name, rulebook->model) :
 		psprintf("%s of activity source \"%s\" of scoring model \"%s\"",
 				 model_expressions[kind].name, activity->name, rulebook->model);
@@ -993,6 +1149,8 @@ skip_expression(const Rulebook *rulebook, const ActivitySource *activity,
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("%s is taken for unknown: %s", what, error->message),
+				 transition != NULL ?
+				 errhint("Mend the condition in leadscore.transition; until then nobody makes the move.") :
 				 activity == NULL ?
 				 errhint("Mend the expression in leadscore.model.") :
 				 errhint("Mend the expression in leadscore.activity_source.")));
@@ -1404,7 +1562,7 @@ compile_activity(Rulebook *rulebook, ActivitySource *activity,
 	MemoryContext caller;
 	Relation	rel = try_relation_open(activity->relation, AccessShareLock);
 	ConditionScope scope;
-	Compilation compilation = {&scope, activity, NULL};
+	Compilation compilation = {&scope, activity, NULL, NULL};
 	bool		failed = !find_match_column(rulebook, activity);
 
 	if (rel != NULL)
@@ -1420,7 +1578,7 @@ compile_activity(Rulebook *rulebook, ActivitySource *activity,
 		ExecStoreVirtualTuple(activity->slot);
 		activity->econtext = CreateStandaloneExprContext();
 		activity->econtext->ecxt_scantuple = activity->slot;
-		activity->econtext->ecxt_param_exec_vals = rulebook->clocks;
+		activity->econtext->ecxt_param_exec_vals = rulebook->params;
 		MemoryContextSwitchTo(caller);
 
 		condition_scope_open(&scope, rel, activity->time_zone);
@@ -1434,7 +1592,7 @@ compile_activity(Rulebook *rulebook, ActivitySource *activity,
 								expressions[i].text, activity->search_path, owner);
 			if (error != NULL)
 			{
-				skip_expression(rulebook, activity, expressions[i].kind, error);
+				skip_expression(rulebook, &compilation, expressions[i].kind, error);
 				failed = true;
 			}
 		}
@@ -1541,10 +1699,10 @@ mark_kept_rules(Rulebook *rulebook)
 static void
 load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		   const char *channel, const char *consent, const char *created_at,
-		   const char *path, Bitmapset **columns, Bitmapset **more_columns)
+		   const char *status, const char *path, Bitmapset **columns, Bitmapset **more_columns)
 {
 	ConditionScope scope;
-	Compilation compilation = {&scope, NULL, NULL};
+	Compilation compilation = {&scope, NULL, NULL, NULL};
 	ResourceOwner caller_owner = CurrentResourceOwner;
 	ResourceOwner owner;
 	MemoryContext caller_context = CurrentMemoryContext;
@@ -1567,11 +1725,33 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	if (channel != NULL &&
 		(error = try_compile(rulebook, &compilation, EXPRESSION_CHANNEL, NULL,
 							 channel, path, &owner)) != NULL)
-		skip_expression(rulebook, NULL, EXPRESSION_CHANNEL, error);
+		skip_expression(rulebook, &compilation, EXPRESSION_CHANNEL, error);
 	if (consent != NULL &&
 		(error = try_compile(rulebook, &compilation, EXPRESSION_CONSENT, NULL,
 							 consent, path, &owner)) != NULL)
-		skip_expression(rulebook, NULL, EXPRESSION_CONSENT, error);
+		skip_expression(rulebook, &compilation, EXPRESSION_CONSENT, error);
+	rulebook->funnel.has_status = status != NULL;
+	if (status != NULL &&
+		(error = try_compile(rulebook, &compilation, EXPRESSION_STATUS, NULL,
+							 status, path, &owner)) != NULL)
+		skip_expression(rulebook, &compilation, EXPRESSION_STATUS, error);
+	for (int i = 0; i < rulebook->funnel.ntransitions; i++)
+	{
+		Transition *transition = &rulebook->funnel.transitions[i];
+
+		if (transition->text == NULL)
+			continue;
+		compilation.transition = transition;
+		error = try_compile(rulebook, &compilation, EXPRESSION_TRANSITION, NULL,
+							transition->text, transition->search_path, &owner);
+		scope.reads_scored = false;
+		if (error != NULL)
+		{
+			transition->skipped = true;
+			skip_expression(rulebook, &compilation, EXPRESSION_TRANSITION, error);
+		}
+		compilation.transition = NULL;
+	}
 	*more_columns = compilation.columns;
 	compilation.columns = NULL;
 	for (int i = 0; i < rulebook->nterms; i++)
@@ -1579,7 +1759,7 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	if (created_at != NULL &&
 		(error = try_compile(rulebook, &compilation, EXPRESSION_CREATED_AT, NULL,
 							 created_at, path, &owner)) != NULL)
-		skip_expression(rulebook, NULL, EXPRESSION_CREATED_AT, error);
+		skip_expression(rulebook, &compilation, EXPRESSION_CREATED_AT, error);
 	MemoryContextSwitchTo(rulebook->context);
 	if (rulebook->needs_created_at)
 		*columns = bms_add_members(*columns, compilation.columns);
@@ -1822,6 +2002,7 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 
 	load_factors(rulebook, snapshot);
 	load_thresholds(rulebook, snapshot);
+	load_funnel(rulebook, values, nulls, snapshot);
 	build_grade_texts(rulebook);
 	rulebook->dispatch = dispatch_create();
 	MemoryContextSwitchTo(caller);
@@ -1832,6 +2013,8 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 							nulls[Anum_model_consent - 1]),
 			   text_or_null(values[Anum_model_created_at - 1],
 							nulls[Anum_model_created_at - 1]),
+			   text_or_null(values[Anum_model_status - 1],
+							nulls[Anum_model_status - 1]),
 			   text_or_null(values[Anum_model_search_path - 1],
 							nulls[Anum_model_search_path - 1]),
 			   &columns, &more_columns);
@@ -1866,7 +2049,7 @@ rulebook_load(const char *model, Snapshot snapshot, HeapTuple model_tuple,
 	ExecStoreVirtualTuple(rulebook->slot);
 	rulebook->econtext = CreateStandaloneExprContext();
 	rulebook->econtext->ecxt_scantuple = rulebook->slot;
-	rulebook->econtext->ecxt_param_exec_vals = rulebook->clocks;
+	rulebook->econtext->ecxt_param_exec_vals = rulebook->params;
 	rulebook->at_rule = -1;
 	rulebook->heads = palloc(sizeof(Posting) * dispatch_max_heads(rulebook->dispatch));
 	rulebook->totals = palloc0(sizeof(FactorTotal) * (rulebook->nfactors + 1));

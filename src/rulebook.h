@@ -22,6 +22,7 @@
 #include "condition.h"
 #include "dispatch.h"
 #include "lead_stage.h"
+#include "transition.h"
 
 typedef struct Rule
 {
@@ -58,6 +59,7 @@ typedef struct Grade
 {
 	char	   *label;
 	double		at_least;
+	double		margin;			/* how far below it a move down is announced */
 } Grade;
 
 /* All grades of a kind, best first. */
@@ -175,6 +177,8 @@ typedef struct Rulebook
 	bool		consent_runs_queries;
 	const Activities *did;		/* of the lead in the slot; NULL: nothing */
 
+	Funnel		funnel;			/* stages, and the moves between them */
+
 	ExprState  *channel;		/* NULL: no channel */
 	bool		channel_runs_queries;
 	ClockProblem channel_clock; /* as in Rule */
@@ -185,7 +189,8 @@ typedef struct Rulebook
 	/* what an evaluation works on */
 	TupleTableSlot *slot;		/* a row of the source */
 	ExprContext *econtext;
-	ParamExecData clocks[NUM_CLOCKS];	/* what the conditions take for now */
+	/* what the conditions take for now, and conditions on moves for the score */
+	ParamExecData params[NUM_CONDITION_PARAMS];
 	int32		at_rule;		/* rule being evaluated, or -1 */
 	ResourceOwner guard;		/* of evaluations whose errors are caught, when
 								 * it is nobody's child */

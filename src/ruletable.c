@@ -65,6 +65,7 @@ typedef struct ModelInfo
 	pg_tz	   *time_zone;
 	bool		attached;
 	bool		over_events;	/* it is an activity's */
+	bool		over_scored;	/* it is a move's, which reads the score as well */
 } ModelInfo;
 
 
@@ -118,6 +119,7 @@ find_model(const char *name, ModelInfo *model)
 			find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
 		model->attached = has_row_for_model("attachment", name);
 		model->over_events = false;
+		model->over_scored = false;
 	}
 	systable_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -194,8 +196,15 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 				 errhint("Point the columns target and source of leadscore.model to tables that exist.")));
 	condition_scope_open(&scope, source, model->time_zone);
 	condition_scope_path(&scope, path);
+	scope.reads_scored = model->over_scored;
 	condition_analyze(&scope, text, type, what, &condition);
 	condition_plan(&scope, text, what, &condition);
+	if (model->over_scored)
+	{
+		Funnel		funnel = {0};
+
+		transition_add_levels(&condition, &funnel);
+	}
 	if (model->over_events && condition.uses_clock)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -217,7 +226,8 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 							what, problem.message),
 					 problem.hint != NULL ? errhint("%s", problem.hint) : 0));
 	}
-	if (type == InvalidOid && !is_key_type(exprType((Node *) condition.expr)))
+	if (type == InvalidOid && model->over_events &&
+		!is_key_type(exprType((Node *) condition.expr)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("%s has type %s", what,
@@ -860,6 +870,79 @@ leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
 }
 
 /*
+ * leadscore.check_transition_row(): trigger BEFORE INSERT OR UPDATE ON
+ * leadscore.transition
+ *		Compiles the condition and fills in search_path.  Errors: 23503 unknown
+ *		model, 0A000 it is not known in advance when the condition turns, and
+ *		those of condition_analyze.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_transition_row);
+Datum
+leadscore_check_transition_row(PG_FUNCTION_ARGS)
+{
+	static const int checked[] = {
+		Anum_transition_model, Anum_transition_condition, Anum_transition_search_path
+	};
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	HeapTuple	old_row = NULL;
+	char	   *model_name;
+	char	   *condition;
+	char	   *path;
+	bool		changed = true;
+	bool		restoring;
+	bool		fill;
+	bool		isnull;
+	ModelInfo	model;
+
+	require_row_trigger(fcinfo, "check_transition_row", "transition");
+	desc = RelationGetDescr(trigger->tg_relation);
+	row = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		old_row = trigger->tg_trigtuple;
+		row = trigger->tg_newtuple;
+		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
+			return PointerGetDatum(row);
+	}
+	model_name = row_text(row, desc, Anum_transition_model);
+	condition = row_text(row, desc, Anum_transition_condition);
+	if (model_name == NULL || condition == NULL)
+		return PointerGetDatum(row);
+	if (old_row != NULL)
+		changed = !same_text(condition, row_text(old_row, desc, Anum_transition_condition));
+	path = choose_path(row, old_row, desc, Anum_transition_search_path, changed,
+					   trigger->tg_relation->rd_rel->relowner,
+					   &restoring, &fill);
+	if (!find_model(model_name, &model))
+	{
+		/* a restore may bring the model later */
+		if (restoring)
+			return PointerGetDatum(row);
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("scoring model \"%s\" does not exist", model_name),
+				 errhint("The table leadscore.model lists the models.")));
+	}
+	model.over_scored = true;
+	check_expression(&model, path, restoring, condition, BOOLOID,
+					 psprintf("condition of transition %s -> %s of scoring model \"%s\"",
+							  lead_stage_label(DatumGetLeadStage(heap_getattr(row, Anum_transition_from_stage, desc, &isnull))),
+							  lead_stage_label(DatumGetLeadStage(heap_getattr(row, Anum_transition_to_stage, desc, &isnull))),
+							  model_name));
+	if (fill)
+	{
+		int			attno = Anum_transition_search_path;
+		Datum		value = CStringGetTextDatum(path);
+		bool		null = false;
+
+		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
+	}
+	return PointerGetDatum(row);
+}
+
+/*
  * leadscore.check_model_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.model
  *		Compiles the model's expressions, fills in search_path, raises the
  *		version on UPDATE.  Errors: 22023 unknown time zone, and those of
@@ -879,6 +962,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 		{Anum_model_channel, "channel", TEXTOID},
 		{Anum_model_created_at, "created_at", TIMESTAMPTZOID},
 		{Anum_model_consent, "consent", BOOLOID},
+		{Anum_model_status, "status", InvalidOid},
 	};
 	/* what events are found and read by */
 	static const int activity_columns[] = {
@@ -922,6 +1006,7 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 		find_time_zone(TextDatumGetCString(values[Anum_model_time_zone - 1]));
 	model.attached = has_row_for_model("attachment", name);
 	model.over_events = false;
+	model.over_scored = false;
 	path = choose_path(row, old_row, desc, Anum_model_search_path, changed,
 					   trigger->tg_relation->rd_rel->relowner,
 					   &restoring, &fill);
@@ -988,7 +1073,7 @@ Datum
 leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"factor", "activity_source", "rule", "threshold", "problem",
-		"attachment", "watched", "unsettled_lead", "rescore_run"};
+		"attachment", "watched", "unsettled_lead", "rescore_run", "transition", "stage_map"};
 	static const char *role_before = NULL;
 	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
 										   tables, lengthof(tables));
@@ -1186,27 +1271,32 @@ Datum
 leadscore_matrix_changed(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {
-		"model", "factor", "activity_source", "rule", "threshold", "allowed_function"
+		"model", "factor", "activity_source", "rule", "threshold", "allowed_function",
+		"transition", "stage_map"
 	};
 	TriggerData *trigger = require_trigger(fcinfo, "matrix_changed",
 										   tables, lengthof(tables));
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
+	bool		scores = relid != leadscore_relation("transition") &&
+		relid != leadscore_relation("stage_map");
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	bool		before = TRIGGER_FIRED_BEFORE(trigger->tg_event);
 	bool		by_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
 
-	if (RelationGetRelid(trigger->tg_relation) != leadscore_relation("model"))
+	if (relid != leadscore_relation("model"))
 	{
 		int			attno = SPI_fnumber(desc, "model");
 
 		if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-			raise_version(NULL, true, true);
+			raise_version(NULL, scores, scores);
 		else
 		{
 			bool		activities = changes_activities(trigger);
 
-			matrix_row_changed(fcinfo, trigger->tg_trigtuple, desc, attno, !before, activities);
+			/* moves between stages are loaded anew, but scores stay what they are */
+			matrix_row_changed(fcinfo, trigger->tg_trigtuple, desc, attno, !before && scores, activities);
 			if (by_update)
-				matrix_row_changed(fcinfo, trigger->tg_newtuple, desc, attno, !before, activities);
+				matrix_row_changed(fcinfo, trigger->tg_newtuple, desc, attno, !before && scores, activities);
 		}
 	}
 	rulebook_invalidate_plans();
