@@ -1946,7 +1946,8 @@ CREATE TABLE leadscore.rescore_run (
 	walked		boolean NOT NULL DEFAULT false,
 	finished	boolean NOT NULL DEFAULT false,
 	activities	text CHECK (activities IN ('compare', 'recompute', 'done')),
-	activity_rules bigint
+	activity_rules bigint,
+	move_stages	boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE leadscore.rescore_run IS
 'How far the last rescore of a model has come; one that was interrupted goes on from here.  leadscore.rescore() writes it, the view leadscore.rescore_progress shows it.';
@@ -1964,6 +1965,7 @@ COMMENT ON COLUMN leadscore.rescore_run.held IS 'Keys of leads whose state someb
 COMMENT ON COLUMN leadscore.rescore_run.walked IS 'Are all but the held ones done?';
 COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
 COMMENT ON COLUMN leadscore.rescore_run.activities IS 'If activities are gone through once more, after the leads: what comes next.';
+COMMENT ON COLUMN leadscore.rescore_run.move_stages IS 'Are automatic transitions made?';
 COMMENT ON COLUMN leadscore.rescore_run.activity_rules IS 'Identifies the rules about activities by which.';
 
 SELECT pg_catalog.pg_extension_config_dump('leadscore.attachment', '');
@@ -2470,15 +2472,22 @@ BEGIN
 		next_change_at	timestamptz,
 		row_changes_at	timestamptz,
 		created_at		timestamptz,
+		history_at		timestamptz,
+		pinned_until	timestamptz,
 		score			integer NOT NULL,
+		rearmed			integer NOT NULL DEFAULT 0,
 		stage			leadscore.lead_stage NOT NULL,
 		disqualified	boolean NOT NULL,
 		has_problem		boolean NOT NULL,
 		lead_exists		boolean NOT NULL,
 		fading			boolean NOT NULL,
 		consent			boolean NOT NULL,
+		stage_settled	boolean NOT NULL DEFAULT false,
 		temperature		text COLLATE "C" NOT NULL,
 		grade			text COLLATE "C" NOT NULL,
+		announced		text COLLATE "C" NOT NULL,
+		status			text COLLATE "C",
+		pin_reason		text,
 		channel			text,
 		engagement		leadscore.engagement,
 		kept_rules		bigint[],
@@ -2629,6 +2638,17 @@ BEGIN
 	EXECUTE format('COMMENT ON COLUMN %s.channel IS %L', state, 'Acquisition channel: the first one known of the lead.');
 	EXECUTE format('COMMENT ON COLUMN %s.engagement IS %L', state, 'Summary of what the lead did.');
 	EXECUTE format('COMMENT ON COLUMN %s.kept_rules IS %L', state, 'Rules that the lead''s own row matched, where it takes them to work the engagement out.');
+	EXECUTE format('CREATE TRIGGER guard_state BEFORE UPDATE ON %s FOR EACH ROW
+					WHEN (OLD.stage OPERATOR(leadscore.<>) NEW.stage) EXECUTE FUNCTION leadscore.guard_state(%L)', state, _finish_state_table.model);
+	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER guard_state', state);
+	EXECUTE format('COMMENT ON TRIGGER guard_state ON %s IS %L', state, 'A stage passes only along leadscore.transition.');
+	EXECUTE format('COMMENT ON COLUMN %s.history_at IS %L', state, 'Time of the lead''s last row of leadscore.history.');
+	EXECUTE format('COMMENT ON COLUMN %s.pinned_until IS %L', state, 'Until when automatic transitions leave the lead alone; NULL: they do not.');
+	EXECUTE format('COMMENT ON COLUMN %s.pin_reason IS %L', state, 'Why.');
+	EXECUTE format('COMMENT ON COLUMN %s.rearmed IS %L', state, 'Of a lead in nurture: which automatic transitions had a condition that did not hold since it came, a bit each.');
+	EXECUTE format('COMMENT ON COLUMN %s.stage_settled IS %L', state, 'Has every automatic transition whose condition holds been made?');
+	EXECUTE format('COMMENT ON COLUMN %s.announced IS %L', state, 'Temperature that was announced last.');
+	EXECUTE format('COMMENT ON COLUMN %s.status IS %L', state, 'The CRM''s own status, as it was last seen.');
 	EXECUTE format('COMMENT ON COLUMN %s.match_values IS %L', state, 'Values of the lead that events are matched by.');
 END
 $$;
@@ -2664,7 +2684,10 @@ BEGIN
 			   s.scored_at,
 			   s.next_change_at,
 			   s.rules_version,
-			   s.has_problem
+			   s.has_problem,
+			   CASE WHEN s.pinned_until > statement_timestamp() THEN s.pinned_until END AS pinned_until,
+			   CASE WHEN s.pinned_until > statement_timestamp() THEN s.pin_reason END AS pin_reason,
+			   s.next_change_at <= statement_timestamp() IS TRUE OR NOT s.stage_settled AS settle_due
 		FROM leadscore.%3$I s,
 			 -- worked out once for a row, whichever columns are read
 			 LATERAL (SELECT CASE WHEN s.fading OR s.next_change_at <= statement_timestamp() OR (SELECT leadscore._has_overdue(%2$L::text))
@@ -2691,6 +2714,9 @@ BEGIN
 	EXECUTE format('COMMENT ON COLUMN %s.scored_at IS %L', view, 'When the stored values were worked out.');
 	EXECUTE format('COMMENT ON COLUMN %s.next_change_at IS %L', view, 'When time alone changes the values next; NULL: never.  Those of leads past it are worked out as they are read.');
 	EXECUTE format('COMMENT ON COLUMN %s.rules_version IS %L', view, 'Version of the model by which the stored values were worked out.');
+	EXECUTE format('COMMENT ON COLUMN %s.pinned_until IS %L', view, 'Until when automatic transitions leave the lead where it is; NULL: they do not.');
+	EXECUTE format('COMMENT ON COLUMN %s.pin_reason IS %L', view, 'Why the lead is pinned.');
+	EXECUTE format('COMMENT ON COLUMN %s.settle_due IS %L', view, 'May the stage be behind what is shown of the score?  The next write of the lead, or leadscore.advance(), settles it.');
 	EXECUTE format('COMMENT ON COLUMN %s.has_problem IS %L', view, 'Did a rule fail on this lead?  See leadscore.problem.');
 END
 $$;
@@ -2715,17 +2741,17 @@ LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION leadscore._backfill(text) IS
 'Internal: scores all leads into an empty state table.';
 
-CREATE FUNCTION leadscore._rescore_batch(model text, after text, size integer,
+CREATE FUNCTION leadscore._rescore_batch(model text, after text, size integer, move_stages boolean,
 	OUT seen bigint, OUT written bigint, OUT last_key text, OUT version bigint, OUT finished boolean, OUT held text[], OUT inserted bigint)
 AS 'MODULE_PATHNAME', 'leadscore_rescore_batch'
 LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION leadscore._rescore_batch(text, text, integer) IS
+COMMENT ON FUNCTION leadscore._rescore_batch(text, text, integer, boolean) IS
 'Internal: brings the states of the next leads behind a key up to date.';
 
-CREATE FUNCTION leadscore._rescore_lead(model text, lead_key text) RETURNS boolean
+CREATE FUNCTION leadscore._rescore_lead(model text, lead_key text, move_stages boolean DEFAULT false) RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_rescore_lead'
 LANGUAGE C VOLATILE STRICT;
-COMMENT ON FUNCTION leadscore._rescore_lead(text, text) IS
+COMMENT ON FUNCTION leadscore._rescore_lead(text, text, boolean) IS
 'Internal: brings the state of one lead up to date; was anything written?';
 
 CREATE FUNCTION leadscore._wait_for_writers(relations regclass[]) RETURNS void
@@ -2747,7 +2773,7 @@ DECLARE
 	held	text[] := '{}';
 BEGIN
 	LOOP
-		SELECT * INTO batch FROM leadscore._rescore_batch(_rescore_all.model, after, 10000);
+		SELECT * INTO batch FROM leadscore._rescore_batch(_rescore_all.model, after, 10000, false);
 		written := written + batch.written;
 		held := held || batch.held;
 		after := coalesce(batch.last_key, after);
@@ -2766,6 +2792,21 @@ END
 $$;
 COMMENT ON FUNCTION leadscore._rescore_all(text) IS
 'Internal: brings all states of a model up to date in this transaction, and returns how many were written.';
+
+CREATE FUNCTION leadscore._begin_history(model text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('INSERT INTO leadscore.history (at, model, lead_key, cause, to_stage, temperature, grade, score, fit, engagement,
+												   disqualified, channel, rules_version)
+					SELECT s.history_at, %L, s.lead_key::text, ''attach'', s.stage, s.temperature, s.grade, s.score,
+						   s.fit, s.engagement_points, s.disqualified, s.channel, s.rules_version
+					FROM leadscore.%I s WHERE s.lead_exists', model, model || '_state');
+END
+$$;
+COMMENT ON FUNCTION leadscore._begin_history(text) IS
+'Internal: begins the history of all leads of a model that was just attached.';
 
 CREATE FUNCTION leadscore._attach(model text, backfill boolean, score_column name, temperature_column name, grade_column name, stage_column name)
 RETURNS leadscore.attach_summary
@@ -2818,6 +2859,7 @@ BEGIN
 			skipped := filled.skipped;
 			UPDATE leadscore.attachment SET rescored_version = m.version, rescored_at = clock_timestamp(), activity_rules = filled.activity_rules
 			WHERE attachment.model = m.name;
+			PERFORM leadscore._begin_history(m.name);
 		END IF;
 		BEGIN
 			PERFORM leadscore._finish_state_table(m.name);
@@ -3031,7 +3073,7 @@ CREATE TYPE leadscore.rescore_step AS (
 );
 COMMENT ON TYPE leadscore.rescore_step IS 'What one step of a rescore has to say.';
 
-CREATE FUNCTION leadscore._rescore_step(model text, batch_size integer, write_back boolean, activities boolean) RETURNS leadscore.rescore_step
+CREATE FUNCTION leadscore._rescore_step(model text, batch_size integer, write_back boolean, activities boolean, move_stages boolean) RETURNS leadscore.rescore_step
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -3069,7 +3111,7 @@ BEGIN
 	SELECT version INTO now FROM leadscore.model WHERE name = _rescore_step.model;
 
 	SELECT * INTO r FROM leadscore.rescore_run WHERE rescore_run.model = _rescore_step.model FOR UPDATE;
-	IF NOT FOUND OR r.finished OR r.version <> now OR (write_back AND NOT r.write_back)
+	IF NOT FOUND OR r.finished OR r.version <> now OR (write_back AND NOT r.write_back) OR (_rescore_step.move_stages AND NOT r.move_stages)
 		OR (_rescore_step.activities AND r.activities IS NULL) THEN
 		-- from here on everybody writes by the new rules
 		PERFORM leadscore._wait_for_writers(ARRAY[a.target] || ARRAY(
@@ -3079,20 +3121,21 @@ BEGIN
 		IF r.total IS NULL OR r.total < 100000 THEN
 			EXECUTE format('SELECT count(*) FROM leadscore.%I', a.model || '_state') INTO r.total;
 		END IF;
-		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, write_back, activities)
+		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, write_back, activities, move_stages)
 		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total, coalesce(_rescore_step.write_back, false),
-				CASE WHEN _rescore_step.activities THEN 'compare' END)
+				CASE WHEN _rescore_step.activities THEN 'compare' END, coalesce(_rescore_step.move_stages, false))
 		ON CONFLICT (model) DO UPDATE
 		SET version = excluded.version, started_at = excluded.started_at, updated_at = excluded.updated_at,
 			after_key = NULL, total = excluded.total, seen = 0, written = 0, inserted = 0, write_back = excluded.write_back,
-			held = '{}', finished = false, walked = false, activities = excluded.activities, activity_rules = NULL;
+			held = '{}', finished = false, walked = false, activities = excluded.activities, activity_rules = NULL,
+			move_stages = excluded.move_stages;
 		RETURN result;
 	END IF;
 
 	IF NOT r.walked THEN
 		-- what a crash takes back, it takes back together with the progress
 		PERFORM set_config('synchronous_commit', 'off', true);
-		SELECT * INTO batch FROM leadscore._rescore_batch(a.model, r.after_key, batch_size);
+		SELECT * INTO batch FROM leadscore._rescore_batch(a.model, r.after_key, batch_size, r.move_stages);
 		IF write_back THEN
 			PERFORM leadscore._write_back_batch(a.model, r.after_key, batch.last_key);
 		END IF;
@@ -3138,7 +3181,7 @@ BEGIN
 	IF r.held <> '{}' THEN
 		-- one to a transaction: whoever waits holds nothing that others wait for
 		IF r.activities IS NULL THEN
-			PERFORM leadscore._rescore_lead(a.model, r.held[1]);
+			PERFORM leadscore._rescore_lead(a.model, r.held[1], r.move_stages);
 		ELSE
 			PERFORM leadscore._recompute_leads(a.model, r.held[1:1], false);
 		END IF;
@@ -3160,29 +3203,33 @@ BEGIN
 	UPDATE leadscore.attachment SET rescored_version = r.version, rescored_at = clock_timestamp(),
 		activity_rules = coalesce(r.activity_rules, activity_rules)
 	WHERE attachment.model = a.model;
+	IF r.written > 0 AND (SELECT m.announce FROM leadscore.model m WHERE m.name = a.model) THEN
+		PERFORM pg_notify('leadscore', json_build_object('kind', 'rescore', 'model', a.model, 'leads', r.seen, 'written', r.written,
+														 'rules_version', r.version, 'recorded_at', clock_timestamp())::text);
+	END IF;
 	result.finished := true;
 	result.notice := format('rescore of %s: %s leads, %s states written, %s', a.model, r.seen, r.written,
 							date_trunc('milliseconds', clock_timestamp() - r.started_at));
 	RETURN result;
 END
 $$;
-COMMENT ON FUNCTION leadscore._rescore_step(text, integer, boolean, boolean) IS
+COMMENT ON FUNCTION leadscore._rescore_step(text, integer, boolean, boolean, boolean) IS
 'Internal: what leadscore.rescore_step() does.';
 
-CREATE FUNCTION leadscore.rescore_step(model text, batch_size integer, write_back boolean, activities boolean DEFAULT false) RETURNS leadscore.rescore_step
+CREATE FUNCTION leadscore.rescore_step(model text, batch_size integer, write_back boolean, activities boolean DEFAULT false, move_stages boolean DEFAULT false) RETURNS leadscore.rescore_step
 AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION leadscore.rescore_step(text, integer, boolean, boolean) IS
+COMMENT ON FUNCTION leadscore.rescore_step(text, integer, boolean, boolean, boolean) IS
 'One transaction''s worth of a rescore; leadscore.rescore() calls it until it is finished.  Errors: as rescore().';
 
-CREATE PROCEDURE leadscore.rescore(model text, batch_size integer DEFAULT 10000, write_back boolean DEFAULT false, activities boolean DEFAULT false)
+CREATE PROCEDURE leadscore.rescore(model text, batch_size integer DEFAULT 10000, write_back boolean DEFAULT false, activities boolean DEFAULT false, move_stages boolean DEFAULT false)
 LANGUAGE plpgsql
 AS $$
 DECLARE
 	step leadscore.rescore_step;
 BEGIN
 	LOOP
-		step := leadscore.rescore_step(model, batch_size, write_back, activities);
+		step := leadscore.rescore_step(model, batch_size, write_back, activities, move_stages);
 		COMMIT;
 		IF step.notice IS NOT NULL THEN
 			RAISE NOTICE '%', step.notice;
@@ -3191,8 +3238,8 @@ BEGIN
 	END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean, boolean) IS
-'Brings the states of all leads of an attached model up to date, in batches of batch_size leads with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Not inside a transaction block.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size, 2D000 in a transaction block.';
+COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean, boolean, boolean) IS
+'Brings the states of all leads of an attached model up to date, in batches of batch_size leads with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Crossings go into leadscore.history with the cause rules, and are announced all together by one NOTIFY; stages stay, unless move_stages has the automatic transitions made.  Not inside a transaction block.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size, 2D000 in a transaction block.';
 
 --
 -- What time changes
@@ -3817,7 +3864,7 @@ BEGIN
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
 		  AND p.proname IN ('_install_triggers', '_create_state_table', '_finish_state_table', '_create_scored_view',
-							'_require_attachable', '_backfill', '_rescore_batch', '_rescore_lead', '_rescore_all',
+							'_require_attachable', '_backfill', '_begin_history', '_rescore_batch', '_rescore_lead', '_rescore_all',
 							'_wait_for_writers', '_attach', '_detach', '_watch', '_unwatch', '_run_as_owner_of',
 							'_write_back_batch', '_rescore_step', '_index_match_values', '_rebuild', '_recompute_leads', '_rebuild_all', '_advance_batch', '_advance_step', '_follow_key_type', '_follow_row_security', '_repair')
 	LOOP
@@ -3838,10 +3885,16 @@ $$;
 -- History
 --
 
+CREATE FUNCTION leadscore.next_xact_order() RETURNS integer
+AS 'MODULE_PATHNAME', 'leadscore_next_xact_order'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.next_xact_order() IS
+'The next number of a row that this transaction writes into leadscore.history, from 1 on';
+
 CREATE TABLE leadscore.history (
 	at				timestamptz NOT NULL,
 	xact			xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-	xact_order		integer NOT NULL DEFAULT 0,
+	xact_order		integer NOT NULL DEFAULT leadscore.next_xact_order(),
 	recorded_at		timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
 	model			text COLLATE "C" NOT NULL,
 	lead_key		text COLLATE "C" NOT NULL,
@@ -3898,15 +3951,296 @@ COMMENT ON COLUMN leadscore.history.rules IS 'Rules that spoke from then on; NUL
 COMMENT ON COLUMN leadscore.history.rules_version IS 'Version of the model.';
 COMMENT ON COLUMN leadscore.history.changed_by IS 'Who was logged in to the session that made the change.';
 COMMENT ON COLUMN leadscore.history.reason IS 'What was given as a reason.';
+DO $$
+DECLARE
+	c record;
+BEGIN
+	COMMENT ON TABLE leadscore.history_default IS 'Rows of leadscore.history that no other partition is for.';
+	FOR c IN SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) AS comment
+			 FROM pg_catalog.pg_attribute a WHERE a.attrelid = 'leadscore.history'::pg_catalog.regclass AND a.attnum > 0
+	LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN leadscore.history_default.%I IS %L', c.attname, c.comment);
+	END LOOP;
+END
+$$;
 SELECT pg_catalog.pg_extension_config_dump('leadscore.history_default', '');
+
+CREATE FUNCTION leadscore.history_guard() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_history_guard'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.history_guard() IS
+'Trigger on leadscore.history: rows are only ever added.  Errors: 55000 unless leadscore.drop_history() or leadscore.forget() removes some.';
+CREATE TRIGGER history_guard BEFORE UPDATE OR DELETE ON leadscore.history
+	FOR EACH ROW EXECUTE FUNCTION leadscore.history_guard();
+CREATE TRIGGER history_guard_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON leadscore.history
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.history_guard();
+CREATE TRIGGER history_guard_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON leadscore.history_default
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.history_guard();
+ALTER TABLE leadscore.history ENABLE ALWAYS TRIGGER history_guard;
+ALTER TABLE leadscore.history ENABLE ALWAYS TRIGGER history_guard_statement;
+ALTER TABLE leadscore.history_default ENABLE ALWAYS TRIGGER history_guard_statement;
+
+CREATE FUNCTION leadscore._delete_history(model text, lead_key text, before timestamptz) RETURNS bigint
+AS 'MODULE_PATHNAME', 'leadscore_delete_history'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore._delete_history(text, text, timestamptz) IS
+'Internal: removes rows of leadscore.history of a model, of a lead, before a time; NULL: of all.  Returns how many.';
+REVOKE ALL ON FUNCTION leadscore._delete_history(text, text, timestamptz) FROM PUBLIC;
 
 --
 -- Moves
 --
 
+CREATE FUNCTION leadscore.move(model text, lead_key anyelement, stage leadscore.lead_stage, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_move'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.move(text, anyelement, leadscore.lead_stage, text) IS
+'Moves a lead to a stage, along the transitions of its model, and then on as far as automatic ones lead; returns where it is.  It ends a pin.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 23514 the transitions do not list the move or its condition does not hold; the hint names the stages it can move to.';
+CREATE FUNCTION leadscore.move(model text, lead_key text, stage leadscore.lead_stage, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_move'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.move(text, text, leadscore.lead_stage, text) IS
+'The same, with the key of the lead as text.';
+CREATE FUNCTION leadscore.pin(model text, lead_key anyelement, until timestamptz, reason text DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'leadscore_pin'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.pin(text, anyelement, timestamptz, text) IS
+'Keeps automatic transitions off a lead until a time (''infinity'': until unpin()); any move by hand or by the CRM''s status ends it.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 22023 the time has passed.';
+CREATE FUNCTION leadscore.pin(model text, lead_key text, until timestamptz, reason text DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'leadscore_pin'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.pin(text, text, timestamptz, text) IS
+'The same, with the key of the lead as text.';
+CREATE FUNCTION leadscore.unpin(model text, lead_key anyelement, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_unpin'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.unpin(text, anyelement, text) IS
+'Lets automatic transitions of a pinned lead go on, and makes those that are due; returns where the lead is.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads.';
+CREATE FUNCTION leadscore.unpin(model text, lead_key text, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_unpin'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.unpin(text, text, text) IS
+'The same, with the key of the lead as text.';
+CREATE FUNCTION leadscore.guard_state() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_guard_state'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.guard_state() IS
+'Trigger on a model''s state table: a stage that is written there passes only along the model''s transitions.  Argument: the model.  Errors: 23514 the move is not listed, or its condition does not hold.';
+
+CREATE FUNCTION leadscore.guard_stage() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_guard_stage'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.guard_stage() IS
+'Trigger BEFORE UPDATE FOR EACH ROW for a table of your own with a column of type lead_stage: it passes only along the transitions of a model.  Arguments: the model, and the column if there are several.  The model need not be attached.  Errors: 42704 unknown model, 42703 no such column, 42702 several, 23514 the move is not listed, or its condition does not hold.';
+
 --
 -- Hand-off
 --
+
+CREATE FUNCTION leadscore.accept(model text, lead_key anyelement, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_accept'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.accept(text, anyelement, text) IS
+'Sales takes over a lead that waits in the model''s hand-off stage: it moves on along the funnel; returns where it is.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 55000 it is not waiting for that, 23514 as of move().';
+CREATE FUNCTION leadscore.accept(model text, lead_key text, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_accept'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.accept(text, text, text) IS
+'The same, with the key of the lead as text.';
+CREATE FUNCTION leadscore.reject(model text, lead_key anyelement, reason text) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_reject'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.reject(text, anyelement, text) IS
+'Sales gives back a lead that waits in the model''s hand-off stage: it goes to nurture; returns where it is.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 22004 no reason, 55000 it is not waiting to be accepted, 23514 as of move().';
+CREATE FUNCTION leadscore.reject(model text, lead_key text, reason text) RETURNS leadscore.lead_stage
+AS 'MODULE_PATHNAME', 'leadscore_reject'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.reject(text, text, text) IS
+'The same, with the key of the lead as text.';
+
+CREATE FUNCTION leadscore._handoff()
+RETURNS TABLE (model text, lead_key text, stage text, stage_rank integer, handed_off_at timestamptz, waiting interval,
+			   score integer, temperature text, grade text, channel text, pinned_until timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	m record;
+BEGIN
+	FOR m IN
+		SELECT o.name, o.stage FROM leadscore._handoff_stages() o
+		WHERE to_regclass(format('leadscore.%I', o.name || '_scored')) IS NOT NULL
+		  AND has_table_privilege(to_regclass(format('leadscore.%I', o.name || '_scored')), 'SELECT')
+		ORDER BY o.name
+	LOOP
+		RETURN QUERY EXECUTE format('SELECT %L::text, s.lead_key::text, s.stage, s.stage_rank, s.stage_since, statement_timestamp() - s.stage_since,
+										   s.score, s.temperature, s.grade, s.channel, s.pinned_until
+									 FROM leadscore.%I s WHERE s.stage = %L', m.name, m.name || '_scored', m.stage);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION leadscore._handoff() IS
+'Internal: the leads that leadscore.handoff shows, of the models whose scored view the caller may read.';
+
+CREATE FUNCTION leadscore._handoff_stages() RETURNS TABLE (name text, stage text)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	SELECT m.name,
+		   coalesce(m.handoff_stage,
+					(SELECT leadscore.max(t.stage)
+					 FROM (SELECT t.from_stage FROM leadscore.transition t WHERE t.model = m.name
+						   UNION SELECT t.to_stage FROM leadscore.transition t WHERE t.model = m.name) t(stage)
+					 WHERE t.stage::text IN ('sal', 'mql')))::text
+	FROM leadscore.attachment a JOIN leadscore.model m ON m.name = a.model;
+END;
+COMMENT ON FUNCTION leadscore._handoff_stages() IS
+'Internal: attached models, and the stage in which their leads wait to be accepted; NULL: there is none.';
+
+CREATE VIEW leadscore.handoff WITH (security_invoker = true) AS
+	SELECT h.model, h.lead_key, h.stage, h.stage_rank, h.handed_off_at, h.waiting, h.score, h.temperature, h.grade, h.channel, h.pinned_until
+	FROM leadscore._handoff() h;
+COMMENT ON VIEW leadscore.handoff IS
+'Leads that wait for sales to accept or to reject them: those in the hand-off stage of each model whose scored view the reader may read, as row security of the leads'' table lets him.  leadscore.accept() and leadscore.reject() take a lead off.';
+COMMENT ON COLUMN leadscore.handoff.model IS 'Model that handed the lead over.';
+COMMENT ON COLUMN leadscore.handoff.lead_key IS 'Key of the lead, as text; unique together with the model.';
+COMMENT ON COLUMN leadscore.handoff.stage IS 'The model''s hand-off stage, as text.';
+COMMENT ON COLUMN leadscore.handoff.stage_rank IS 'Number that orders as stages do.';
+COMMENT ON COLUMN leadscore.handoff.handed_off_at IS 'When the lead entered it: response times run from here.';
+COMMENT ON COLUMN leadscore.handoff.waiting IS 'How long ago that is.';
+COMMENT ON COLUMN leadscore.handoff.score IS 'Score as of now.';
+COMMENT ON COLUMN leadscore.handoff.temperature IS 'cold, warm or hot, as of now.';
+COMMENT ON COLUMN leadscore.handoff.grade IS 'Grade as of now.';
+COMMENT ON COLUMN leadscore.handoff.channel IS 'Acquisition channel.';
+COMMENT ON COLUMN leadscore.handoff.pinned_until IS 'Until when automation leaves the lead alone; NULL: it does not.';
+
+CREATE FUNCTION leadscore.changes(since text DEFAULT NULL, model text DEFAULT NULL)
+RETURNS TABLE ("position" text, model text, lead_key text, at timestamptz, recorded_at timestamptz, cause text, automatic boolean, listed boolean,
+			   from_stage text, to_stage text, from_temperature text, temperature text, announced text, from_grade text, grade text,
+			   from_score integer, score integer, fit double precision, engagement double precision, disqualified boolean, channel text,
+			   rules_gained bigint[], rules_lost bigint[], rules_version bigint, changed_by text, reason text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	server		text := (SELECT c.system_identifier::text FROM pg_control_system() c);
+	told		text[] := regexp_match(since, '^(\d+)/(\d+:\d+:[\d,]*)@(.+)$');
+	seen		pg_snapshot;
+	seen_at		timestamptz;
+BEGIN
+	IF since IS NOT NULL THEN
+		IF told IS NULL THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('"%s" is no position in the history', since),
+				HINT = 'Hand in what the column position said last, or NULL for everything.';
+		END IF;
+		seen_at := told[3]::timestamptz;
+		-- after a restore on another server transactions have other numbers
+		IF told[1] = server THEN
+			seen := told[2]::pg_snapshot;
+		END IF;
+	END IF;
+	RETURN QUERY
+	SELECT server || '/' || pg_current_snapshot() || '@' || statement_timestamp(),
+		   h.model, h.lead_key, h.at, h.recorded_at, h.cause, h.automatic, h.listed,
+		   h.from_stage::text, h.to_stage::text, h.from_temperature, h.temperature, h.announced, h.from_grade, h.grade,
+		   h.from_score, h.score, h.fit, h.engagement, h.disqualified, h.channel,
+		   ARRAY(SELECT unnest(h.rules) EXCEPT SELECT unnest(b.rules) ORDER BY 1),
+		   ARRAY(SELECT unnest(b.rules) EXCEPT SELECT unnest(h.rules) ORDER BY 1),
+		   h.rules_version, h.changed_by::text, h.reason
+	FROM leadscore.history h
+	LEFT JOIN LATERAL (
+		SELECT p.rules FROM leadscore.history p
+		WHERE p.model = h.model AND p.lead_key = h.lead_key AND (p.at, p.xact, p.xact_order) < (h.at, h.xact, h.xact_order)
+		  AND p.rules IS NOT NULL
+		ORDER BY p.at DESC, p.xact DESC, p.xact_order DESC LIMIT 1) b ON h.rules IS NOT NULL
+	WHERE (changes.model IS NULL OR h.model = changes.model)
+	  AND (since IS NULL
+		   OR (seen IS NOT NULL AND h.xact >= pg_snapshot_xmin(seen) AND NOT pg_visible_in_snapshot(h.xact, seen))
+		   OR (seen IS NULL AND h.recorded_at >= seen_at - interval '1 hour'))
+	ORDER BY h.xact, h.xact_order;
+END
+$$;
+COMMENT ON FUNCTION leadscore.changes(text, text) IS
+'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time; nothing is told twice and nothing is left out, however long a transaction takes to commit.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
+
+CREATE FUNCTION leadscore._forget(model text, lead_key text)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	erased	jsonb := '{}';
+	n		bigint;
+	t		text;
+BEGIN
+	IF _forget.lead_key IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'forget() needs the key of a lead';
+	END IF;
+	IF to_regclass(format('leadscore.%I', _forget.model || '_state')) IS NOT NULL THEN
+		EXECUTE format('DELETE FROM leadscore.%I WHERE lead_key::text = $1', _forget.model || '_state') USING _forget.lead_key;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		erased := erased || jsonb_build_object('state', n);
+	END IF;
+	erased := erased || jsonb_build_object('history', leadscore._delete_history(_forget.model, _forget.lead_key, NULL));
+	FOREACH t IN ARRAY ARRAY['problem', 'pending_activity', 'unsettled_lead', 'playbook_progress', 'sla_breach'] LOOP
+		CONTINUE WHEN to_regclass('leadscore.' || t) IS NULL;
+		EXECUTE format('DELETE FROM leadscore.%I WHERE model = $1 AND lead_key = $2', t) USING _forget.model, _forget.lead_key;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		erased := erased || jsonb_build_object(t, n);
+	END LOOP;
+	RETURN erased;
+END
+$$;
+COMMENT ON FUNCTION leadscore._forget(text, text) IS
+'Internal: what leadscore.forget() does.';
+
+CREATE FUNCTION leadscore.forget(model text, lead_key text) RETURNS jsonb
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.forget(text, text) IS
+'Erases what is kept of a lead, given its key as text: state, history, problems and what is pending, and returns how many rows of each.  The CRM''s own rows are yours to erase, before: a lead that is still there is scored again when it is written next.  The caller owns the leads'' table.  Errors: 22004 no key, 42704 unknown model, 42501 not the owner.';
+
+CREATE FUNCTION leadscore._drop_history(model text, before timestamptz)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF before IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'drop_history() needs the time from which on history is kept';
+	END IF;
+	RETURN leadscore._delete_history(model, NULL, before);
+END
+$$;
+COMMENT ON FUNCTION leadscore._drop_history(text, timestamptz) IS
+'Internal: what leadscore.drop_history() does.';
+
+CREATE FUNCTION leadscore.drop_history(model text, before timestamptz) RETURNS bigint
+AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.drop_history(text, timestamptz) IS
+'Removes the history of a model before a time, and returns how many rows that were.  Reports are made from what is left.  Whole months of all models go faster by detaching partitions of leadscore.history.  The caller owns the leads'' table.  Errors: 22004 no time, 42704 unknown model, 42501 not the owner.';
+
+DO $$
+DECLARE
+	f pg_catalog.regprocedure;
+BEGIN
+	FOR f IN
+		SELECT p.oid FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace AND p.proname IN ('_forget', '_drop_history')
+	LOOP
+		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
+	END LOOP;
+END
+$$;
 
 --
 -- SLA

@@ -321,7 +321,7 @@ lead_gone(Scorer *scorer, Datum key, CommandId gone_by)
 	if (scorer->unique_key)
 		scorer_remove(scorer, key, gone_by);
 	else if (!scorer_is_busy(scorer, key))
-		(void) scorer_rescore(scorer, key, false, NULL);
+		(void) scorer_rescore(scorer, key, CAUSE_ROW, false, NULL);
 }
 
 /*
@@ -383,7 +383,7 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 		is_superseded(trigger->tg_relation, slot);
 	if (read_again && !key_changed)
 	{
-		(void) scorer_rescore(scorer, key, false, NULL);
+		(void) scorer_rescore(scorer, key, CAUSE_ROW, false, NULL);
 		return;
 	}
 	if (read_again)
@@ -403,7 +403,16 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 		}
 	}
 	else
+	{
+		/* what time has changed before concerned the row as it was */
+		if (by_update && !key_changed &&
+			(scorer->rulebook->uses_clock || scorer->rulebook->nterms > 0))
+		{
+			fill_slot(table, trigger->tg_trigslot);
+			scorer_settle_due(scorer, key, GetCurrentStatementStartTimestamp());
+		}
 		fill_slot(table, slot);
+	}
 	scorer_evaluate(scorer, key, false, &row);
 	scorer_store(scorer, key, key_changed && !old_isnull ? &old_key : NULL, &row,
 				 !by_update || (key_changed && old_isnull), replaced_by);
@@ -541,16 +550,16 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 		return PointerGetDatum(tuple);
 	fill_slot(table, slot);
 	scorer_evaluate(table->scorer, key, true, &row);
-	if (table->write_back[WRITE_BACK_STAGE] != 0 || table->scorer->rulebook->nterms > 0)
+	if ((table->write_back[WRITE_BACK_STAGE] != 0 || table->scorer->rulebook->nterms > 0) &&
+		!key_isnull)
 	{
 		/* a row that moves to another partition is inserted there first */
-		bool		isnull = key_isnull;
+		bool		isnull = false;
 		Datum		old_key = key;
 
 		if (by_update)
 			old_key = slot_getattr(trigger->tg_trigslot, table->key_column, &isnull);
-		if (!isnull)
-			scorer_complete_row(table->scorer, old_key, &row);
+		scorer_complete_row(table->scorer, !isnull, old_key, &row);
 	}
 
 	for (int i = 0; i < NUM_WRITE_BACKS; i++)
@@ -566,7 +575,7 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 		if (!scorer_convert(table->scorer, key_isnull ? NULL : &key, written_from[i],
 							att, &table->input[i], table->input_param[i], &value))
 		{
-			refused = true;
+			refused = written_from[i] != STATE_STAGE;
 			continue;
 		}
 		old = slot_getattr(slot, table->write_back[i], &isnull);

@@ -730,6 +730,26 @@ read_expression(Rulebook *rulebook, void *arg)
 }
 
 /*
+ * evaluate_expression
+ *		What an expression of the model says of the row in the rulebook's slot,
+ *		as of 'at' or the session's own clocks.  False if it ended in an error;
+ *		what evaluate_leniently says of errors holds here as well.
+ */
+bool
+evaluate_expression(Rulebook *rulebook, ExprState *expression,
+					const TimestampTz *at, bool runs_queries, Datum *value,
+					bool *isnull, RuleFailure *failure)
+{
+	ModelReading reading = {at, expression, (Datum) 0, true};
+
+	if (!run_guarded(rulebook, read_expression, &reading, runs_queries, failure))
+		return false;
+	*value = reading.value;
+	*isnull = reading.isnull;
+	return true;
+}
+
+/*
  * rulebook_channel
  *		The channel of the row in the rulebook's slot, which must have the
  *		capture_columns.
@@ -742,16 +762,17 @@ bool
 rulebook_channel(Rulebook *rulebook, const TimestampTz *at, char **channel,
 				 RuleFailure *failure)
 {
-	ModelReading reading = {at, rulebook->channel, (Datum) 0, true};
+	Datum		value;
+	bool		isnull;
 
 	*channel = NULL;
 	if (rulebook->channel == NULL)
 		return true;
-	if (!run_guarded(rulebook, read_expression, &reading,
-					 rulebook->channel_runs_queries, failure))
+	if (!evaluate_expression(rulebook, rulebook->channel, at, rulebook->channel_runs_queries,
+							 &value, &isnull, failure))
 		return false;
-	if (!reading.isnull)
-		*channel = TextDatumGetCString(reading.value);
+	if (!isnull)
+		*channel = TextDatumGetCString(value);
 	return true;
 }
 
@@ -765,16 +786,17 @@ bool
 rulebook_created_at(Rulebook *rulebook, TimestampTz *created_at,
 					RuleFailure *failure)
 {
-	ModelReading reading = {NULL, rulebook->created_at, (Datum) 0, true};
+	Datum		value;
+	bool		isnull;
 
 	*created_at = DT_NOEND;
 	if (rulebook->created_at == NULL)
 		return true;
-	if (!run_guarded(rulebook, read_expression, &reading,
-					 rulebook->created_at_runs_queries, failure))
+	if (!evaluate_expression(rulebook, rulebook->created_at, NULL, rulebook->created_at_runs_queries,
+							 &value, &isnull, failure))
 		return false;
-	if (!reading.isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(reading.value)))
-		*created_at = DatumGetTimestampTz(reading.value);
+	if (!isnull && !TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
+		*created_at = DatumGetTimestampTz(value);
 	return true;
 }
 
@@ -788,15 +810,16 @@ bool
 rulebook_consent(Rulebook *rulebook, const TimestampTz *at, bool *consent,
 				 RuleFailure *failure)
 {
-	ModelReading reading = {at, rulebook->consent, (Datum) 0, true};
+	Datum		value;
+	bool		isnull;
 
 	*consent = rulebook->consent == NULL;
 	if (rulebook->consent == NULL)
 		return true;
-	if (!run_guarded(rulebook, read_expression, &reading,
-					 rulebook->consent_runs_queries, failure))
+	if (!evaluate_expression(rulebook, rulebook->consent, at, rulebook->consent_runs_queries,
+							 &value, &isnull, failure))
 		return false;
-	*consent = !reading.isnull && DatumGetBool(reading.value);
+	*consent = !isnull && DatumGetBool(value);
 	return true;
 }
 

@@ -105,6 +105,10 @@ extern int	evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
 extern int32 find_rule(const Rulebook *rulebook, int64 id);
 extern void evaluate_stored(Rulebook *rulebook, const RowPart *row,
 							const Activities *did, Evaluation *result);
+extern bool evaluate_expression(Rulebook *rulebook, ExprState *expression,
+								const TimestampTz *at, bool runs_queries,
+								Datum *value, bool *isnull,
+								RuleFailure *failure);
 extern bool rulebook_created_at(Rulebook *rulebook, TimestampTz *created_at,
 								RuleFailure *failure);
 extern bool rulebook_consent(Rulebook *rulebook, const TimestampTz *at,

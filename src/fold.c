@@ -408,6 +408,7 @@ fold_lead(Folding *folding, CollectedLead *lead)
 		change.recompute = recompute;
 		change.writes_back = true;
 		change.at_commit = true;
+		change.cause = CAUSE_EVENT;
 		change.at = folding->now;
 		(void) scorer_update_locked(scorer, lead->key, &change);
 		return;

@@ -455,7 +455,7 @@ walk_row(TupleTableSlot *lead, void *arg)
 		next_state(walk);
 	}
 	else if (DatumGetBool(row.values[STATE_HAS_PROBLEM]) ||
-			 !state_insert(states, &row, false))
+			 !scorer_insert(scorer, key, &row, CAUSE_RULES))
 		add_differing(walk, key);
 	else
 		walk->inserted++;
@@ -563,7 +563,7 @@ list_batch(Scorer *scorer, const Datum *after, int limit, Walk *walk)
 }
 
 /*
- * leadscore._rescore_batch(model text, after text, size integer)
+ * leadscore._rescore_batch(model text, after text, size integer, move_stages boolean)
  *		Bring the states of the next leads behind the key 'after' up to date.
  *
  * Returns the number of leads seen, of states written, the last key (NULL:
@@ -599,6 +599,7 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 	call.scorer = scorer;
 	call.after = PG_ARGISNULL(1) ? NULL : &after;
 	call.limit = PG_GETARG_INT32(2);
+	scorer->moves_stages = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 	if (!scorer->through_source)
 		call_walk(&call);
 	else if (catch_error(call_walk, &call) != NULL)
@@ -622,7 +623,7 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 		Datum		key = *(Datum *) lfirst(lc);
 		bool		locked;
 
-		if (scorer_rescore(scorer, key, true, &locked))
+		if (scorer_rescore(scorer, key, CAUSE_RULES, true, &locked))
 			written++;
 		if (locked)
 			locked_keys = accumArrayResult(locked_keys,
@@ -647,7 +648,7 @@ leadscore_rescore_batch(PG_FUNCTION_ARGS)
 }
 
 /*
- * leadscore._rescore_lead(model text, lead_key text)
+ * leadscore._rescore_lead(model text, lead_key text, move_stages boolean)
  *		Bring the state of one lead up to date, waiting for whoever holds it.
  *		Returns whether anything was written.
  */
@@ -660,8 +661,9 @@ leadscore_rescore_lead(PG_FUNCTION_ARGS)
 	Scorer	   *scorer = create_scorer(model, &context);
 	bool		written;
 
+	scorer->moves_stages = PG_GETARG_BOOL(2);
 	written = scorer_rescore(scorer, key_from_text(scorer, text_to_cstring(PG_GETARG_TEXT_PP(1))),
-							 false, NULL);
+							 CAUSE_RULES, false, NULL);
 	MemoryContextDelete(context);
 	PG_RETURN_BOOL(written);
 }
@@ -757,6 +759,7 @@ leadscore_advance_batch(PG_FUNCTION_ARGS)
 
 	change.at = PG_GETARG_TIMESTAMPTZ(2);
 	change.writes_back = true;
+	change.cause = CAUSE_DECAY;
 	lead_context = AllocSetContextCreate(context, "leadscore lead", ALLOCSET_DEFAULT_SIZES);
 	foreach(lc, due_leads(scorer, PG_GETARG_INT32(1), change.at))
 	{
@@ -959,7 +962,7 @@ leadscore_rebuild(PG_FUNCTION_ARGS)
 				else
 				{
 					History		history = {engagement_unpack(lead->summary), NIL};
-					ScorerChange change = {.history = &history, .at = upto};
+					ScorerChange change = {.history = &history, .at = upto, .cause = CAUSE_RULES};
 
 					written += bring_up(scorer, lead->key, &change, false, NULL);
 				}
@@ -1017,7 +1020,7 @@ leadscore_recompute_leads(PG_FUNCTION_ARGS)
 										 ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < nkeys && scorer->rulebook->nterms > 0; i++)
 	{
-		ScorerChange change = {.reread = true, .recompute = true};
+		ScorerChange change = {.reread = true, .recompute = true, .cause = CAUSE_RULES};
 		bool		locked = false;
 
 		CHECK_FOR_INTERRUPTS();

@@ -41,6 +41,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "announce.h"
 #include "collect.h"
 #include "crossing.h"
 #include "lead_stage.h"
@@ -330,6 +331,13 @@ scorer_prepare(const char *model)
 	return scorer;
 }
 
+static void
+set_temperatures(Scorer *scorer)
+{
+	for (int i = 0; i < NUM_TEMPERATURES; i++)
+		scorer->temperatures[i] = CStringGetTextDatum(temperature_label((Temperature) i));
+}
+
 /*
  * scorer_complete
  *		Get ready to read and write states as well; false if the model cannot
@@ -354,8 +362,7 @@ scorer_complete(Scorer *scorer)
 	{
 		scorer->key_type = TupleDescAttr(scorer->states->desc,
 										 scorer->states->columns[STATE_LEAD_KEY] - 1)->atttypid;
-		for (int i = 0; i < NUM_TEMPERATURES; i++)
-			scorer->temperatures[i] = CStringGetTextDatum(temperature_label((Temperature) i));
+		set_temperatures(scorer);
 		scorer->unique_key = keeps_key_unique(scorer);
 		if (!source_key_fits(scorer))
 			missing = "the key of its leads is gone or of another type";
@@ -364,6 +371,28 @@ scorer_complete(Scorer *scorer)
 	MemoryContextSwitchTo(caller);
 
 	return missing == NULL;
+}
+
+/*
+ * scorer_unattached
+ *		For a model that is not attached: nothing is stored by it, but leads can
+ *		be evaluated.  Errors: 42704 unknown model.
+ */
+Scorer *
+scorer_unattached(const char *model)
+{
+	Scorer	   *scorer = palloc0(sizeof(Scorer));
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	scorer->model = pstrdup(model);
+	scorer->context = CurrentMemoryContext;
+	scorer->release.func = release_scorer;
+	scorer->release.arg = scorer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &scorer->release);
+	scorer->rulebook = rulebook_acquire(model, snapshot, false);
+	UnregisterSnapshot(snapshot);
+	set_temperatures(scorer);
+	return scorer;
 }
 
 /*
@@ -569,6 +598,9 @@ scorer_unknown_lead(Scorer *scorer, Datum key, TimestampTz at, StateRow *row)
 	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(false));
 	set_value(row, STATE_LEAD_EXISTS, BoolGetDatum(false));
 	set_value(row, STATE_CONSENT, BoolGetDatum(false));
+	set_value(row, STATE_REARMED, Int32GetDatum(0));
+	set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(false));
+	set_value(row, STATE_ANNOUNCED, scorer->temperatures[TEMPERATURE_COLD]);
 }
 
 /*
@@ -644,6 +676,7 @@ scorer_evaluate_as_of(Scorer *scorer, Datum key, bool quietly, TimestampTz at,
 	int			nfailures;
 	char	   *channel;
 	bool		consent;
+	bool		status_failed;
 
 	scorer->nfailures = 0;
 	rulebook->did = NULL;
@@ -693,11 +726,18 @@ scorer_evaluate_as_of(Scorer *scorer, Datum key, bool quietly, TimestampTz at,
 		failure.message = "the source has several rows for this lead; one of them was taken";
 		keep_failure(scorer, &failure);
 	}
+	stage_evaluate_status(rulebook, row, &failure, &status_failed);
+	if (status_failed)
+		keep_failure(scorer, &failure);
+	set_value(row, STATE_HISTORY_AT, TimestampTzGetDatum(at));
+	set_value(row, STATE_REARMED, Int32GetDatum(0));
+	set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(false));
 	set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(scorer->nfailures > 0));
 	if (quietly)
 		scorer->nfailures = 0;
 	scorer->several_rows = false;
 
+	set_value(row, STATE_ANNOUNCED, row->values[STATE_TEMPERATURE]);
 	set_value(row, STATE_SCORE_BOUND, Float8GetDatum(result.raw));
 	if (rulebook->nterms > 0)
 	{
@@ -725,6 +765,7 @@ typedef struct Conversion
 	FmgrInfo   *input;
 	Oid			param;
 	Datum		value;
+	const char *status;			/* the CRM's, of a stage */
 } Conversion;
 
 static void
@@ -736,7 +777,7 @@ convert_value(void *arg)
 	if (conversion->column == STATE_SCORE)
 		label = psprintf("%d", DatumGetInt32(conversion->value));
 	else if (conversion->column == STATE_STAGE)
-		label = pstrdup(lead_stage_label(DatumGetLeadStage(conversion->value)));
+		label = pstrdup(conversion->status);
 	else
 		label = TextDatumGetCString(conversion->value);
 	conversion->value = InputFunctionCall(conversion->input, label,
@@ -765,8 +806,16 @@ bool
 scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 			   Form_pg_attribute att, FmgrInfo *input, Oid param, Datum *value)
 {
-	Conversion	conversion = {column, att, input, param, *value};
+	Conversion	conversion = {column, att, input, param, *value, NULL};
 	ErrorData  *error = NULL;
+
+	if (column == STATE_STAGE)
+	{
+		conversion.status = funnel_status_of(&scorer->rulebook->funnel, DatumGetLeadStage(*value));
+		/* the CRM has no status for it: it keeps what it has */
+		if (conversion.status == NULL)
+			return false;
+	}
 
 	if (takes_any_value(column, att->atttypid))
 	{
@@ -787,28 +836,6 @@ scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 	return false;
 }
 
-/*
- * scorer_complete_row
- *		Give a newly evaluated row what the state of the lead has besides: the
- *		stage that it is in, and what it did.
- */
-void
-scorer_complete_row(Scorer *scorer, Datum key, StateRow *row)
-{
-	StateRow	old;
-
-	state_table_open(scorer->states);
-	if (state_find(scorer->states, key, false, NULL, &old))
-	{
-		if (DatumGetBool(old.values[STATE_LEAD_EXISTS]))
-			set_value(row, STATE_STAGE, old.values[STATE_STAGE]);
-		if (scorer->rulebook->nterms > 0 && !old.isnull[STATE_ENGAGEMENT])
-			scorer_apply(scorer, row, engagement_unpack(old.values[STATE_ENGAGEMENT]),
-						 GetCurrentStatementStartTimestamp(), DT_NOEND);
-	}
-	state_table_close(scorer->states);
-}
-
 
 /* --------------------------------------------------------------------
  * Storing
@@ -816,13 +843,17 @@ scorer_complete_row(Scorer *scorer, Datum key, StateRow *row)
  */
 
 /*
- * Give a newly evaluated row what stays with a lead: its stage, and the first
- * channel that was known of it.
+ * Give a newly evaluated row what stays with a lead: its stage and what goes
+ * with that, and the first channel that was known of it.
  */
 static void
 carry_over(const StateRow *old, StateRow *row)
 {
-	static const StateColumn carried[] = {STATE_STAGE, STATE_STAGE_SINCE};
+	static const StateColumn carried[] = {
+		STATE_STAGE, STATE_STAGE_SINCE, STATE_HISTORY_AT, STATE_PINNED_UNTIL, STATE_REARMED,
+		STATE_STAGE_SETTLED
+	};
+	static const StateColumn carried_texts[] = {STATE_ANNOUNCED, STATE_PIN_REASON, STATE_CHANNEL};
 	LeadStage	stage;
 
 	for (int i = 0; i < lengthof(carried); i++)
@@ -830,9 +861,20 @@ carry_over(const StateRow *old, StateRow *row)
 		row->values[carried[i]] = old->values[carried[i]];
 		row->isnull[carried[i]] = old->isnull[carried[i]];
 	}
-	if (!old->isnull[STATE_CHANNEL])
-		set_value(row, STATE_CHANNEL,
-				  PointerGetDatum(PG_DETOAST_DATUM_COPY(old->values[STATE_CHANNEL])));
+	for (int i = 0; i < lengthof(carried_texts); i++)
+	{
+		StateColumn column = carried_texts[i];
+
+		if (!old->isnull[column])
+			set_value(row, column,
+					  PointerGetDatum(PG_DETOAST_DATUM_COPY(old->values[column])));
+		else if (column != STATE_CHANNEL)
+			row->isnull[column] = true;
+	}
+	/* a status that cannot be told is the last one */
+	if (row->isnull[STATE_STATUS] && !old->isnull[STATE_STATUS])
+		set_value(row, STATE_STATUS,
+				  PointerGetDatum(PG_DETOAST_DATUM_COPY(old->values[STATE_STATUS])));
 	stage = DatumGetLeadStage(row->values[STATE_STAGE]);
 	if (LeadStageIsExit(stage) || LeadStageIsCustomer(stage))
 		row->isnull[STATE_SCORE_BOUND] = true;
@@ -1009,6 +1051,363 @@ has_news(Scorer *scorer, const StateRow *old, const StateRow *row)
 	return false;
 }
 
+/* --------------------------------------------------------------------
+ * Stages, history, announcements
+ * --------------------------------------------------------------------
+ */
+
+/* The lead that a Staging is about. */
+typedef struct StagedLead
+{
+	Scorer	   *scorer;
+	Datum		key;
+} StagedLead;
+
+/* What there is to tell of a change of a lead, once it is stored. */
+typedef struct Telling
+{
+	StagedLead	lead;
+	Staging		staging;
+	Datum		rules;			/* that speak, or 0 */
+	const char *announced_before;
+	bool		announced_up;
+	bool		tells;
+	const char *reason;
+} Telling;
+
+static const char *
+staged_key_text(void *arg)
+{
+	StagedLead *lead = (StagedLead *) arg;
+
+	return key_to_text(lead->scorer, lead->key);
+}
+
+static bool
+load_staged_row(void *arg)
+{
+	StagedLead *lead = (StagedLead *) arg;
+
+	return scorer_read(lead->scorer, lead->key) == READ_FOUND;
+}
+
+/* Listing the rules that speak where errors are caught. */
+typedef struct RuleListing
+{
+	const StateRow *row;
+	Datum		rules;
+} RuleListing;
+
+static void
+list_rules(Rulebook *rulebook, void *arg)
+{
+	RuleListing *listing = (RuleListing *) arg;
+	TimestampTz at = DatumGetTimestampTz(listing->row->values[STATE_SCORED_AT]);
+	Activities	did = {0};
+	Evaluation	result;
+	Account		account;
+	Datum	   *ids;
+
+	if (rulebook->nterms > 0 && !listing->row->isnull[STATE_ENGAGEMENT])
+	{
+		did.summary = engagement_unpack(listing->row->values[STATE_ENGAGEMENT]);
+		did.at = at;
+		did.created_at = listing->row->isnull[STATE_CREATED_AT] ? DT_NOEND :
+			DatumGetTimestampTz(listing->row->values[STATE_CREATED_AT]);
+		rulebook->did = &did;
+	}
+	evaluate(rulebook, &at, &result, &account);
+	ids = palloc(sizeof(Datum) * (account.nspoken + 1));
+	for (int i = 0; i < account.nspoken; i++)
+		ids[i] = Int64GetDatum(rulebook->rules[account.spoken[i].rule].id);
+	listing->rules = PointerGetDatum(construct_array(ids, account.nspoken, INT8OID, 8,
+													 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
+ * The rules that speak for a lead whose row is in the rulebook's slot; 0 if that
+ * cannot be told.
+ */
+static Datum
+rules_that_speak(Scorer *scorer, const StateRow *row)
+{
+	RuleListing listing = {row, (Datum) 0};
+	RuleFailure failure;
+	bool		listed;
+
+	listed = run_guarded(scorer->rulebook, list_rules, &listing,
+						 scorer->rulebook->runs_queries, &failure);
+	scorer->rulebook->did = NULL;
+	return listed ? listing.rules : (Datum) 0;
+}
+
+static int
+temperature_rank(const char *label)
+{
+	int			rank = 0;
+
+	while (rank < NUM_TEMPERATURES - 1 &&
+		   strcmp(temperature_label((Temperature) rank), label) != 0)
+		rank++;
+	return rank;
+}
+
+static bool
+same_text_value(const StateRow *a, const StateRow *b, StateColumn column)
+{
+	return strcmp(TextDatumGetCString(a->values[column]),
+				  TextDatumGetCString(b->values[column])) == 0;
+}
+
+/*
+ * Bring the stage in a row that is about to be stored up to date, and find out
+ * what is to be told of the change.  'before' is the lead's state so far, NULL
+ * if it is new.  Errors: as of stage_settle().
+ */
+static void
+settle_stage(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
+			 const ScorerChange *change, bool loaded, Telling *telling)
+{
+	Staging    *staging = &telling->staging;
+
+	memset(telling, 0, sizeof(Telling));
+	telling->lead.scorer = scorer;
+	telling->lead.key = key;
+	telling->reason = change->reason;
+	staging->rulebook = scorer->rulebook;
+	staging->model = scorer->model;
+	staging->key_text = staged_key_text;
+	staging->load = load_staged_row;
+	staging->arg = &telling->lead;
+	staging->loaded = loaded;
+	staging->cause = change->cause;
+	staging->may_move = change->cause != CAUSE_RULES || scorer->moves_stages;
+	staging->refuses = change->cause == CAUSE_ROW;
+	staging->written_back = scorer->write_back[WRITE_BACK_STAGE] != NULL;
+	staging->last_seen = row->isnull[STATE_ENGAGEMENT] ? DT_NOBEGIN :
+		engagement_last(engagement_unpack(row->values[STATE_ENGAGEMENT]));
+
+	if (change->only_from != 0 && DatumGetLeadStage(row->values[STATE_STAGE]) != change->only_from)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("lead %s is not waiting to be accepted", key_to_text(scorer, key)),
+				 errdetail("It is in stage %s; leads are handed over in stage %s.",
+						   lead_stage_label(DatumGetLeadStage(row->values[STATE_STAGE])),
+						   lead_stage_label(change->only_from))));
+	if (change->move_to != 0)
+		stage_move(staging, row, change->move_to, change->cause, true);
+	if (change->pins)
+	{
+		row->isnull[STATE_PIN_REASON] = true;
+		row->isnull[STATE_PINNED_UNTIL] = change->pin_until == DT_NOBEGIN;
+		if (change->pin_until != DT_NOBEGIN)
+		{
+			set_value(row, STATE_PINNED_UNTIL, TimestampTzGetDatum(change->pin_until));
+			if (change->reason != NULL)
+				set_value(row, STATE_PIN_REASON, CStringGetTextDatum(change->reason));
+		}
+		set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(false));
+	}
+	stage_settle(staging, before, row);
+	if (change->dry_run)
+		return;
+	if (staging->unmapped != NULL)
+		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
+					 ERRCODE_INVALID_PARAMETER_VALUE,
+					 psprintf("status \"%s\" stands for no stage", staging->unmapped));
+	if (staging->failed != NULL)
+		note_problem(scorer->model, NO_RULE, key_to_text(scorer, key),
+					 staging->failed_code, staging->failed);
+	if (staging->unmapped != NULL || staging->failed != NULL)
+		set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(true));
+
+	telling->tells = DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
+		(before == NULL || staging->nmoves > 0 || change->pins ||
+		 DatumGetFloat8(before->values[STATE_FIT]) != DatumGetFloat8(row->values[STATE_FIT]) ||
+		 !same_text_value(before, row, STATE_TEMPERATURE) ||
+		 !same_text_value(before, row, STATE_GRADE) || staging->announced);
+	if (!telling->tells)
+		return;
+	/* what the old row points to may be gone by the time it is told */
+	if (before != NULL)
+		telling->announced_before = TextDatumGetCString(before->values[STATE_ANNOUNCED]);
+	telling->announced_up = before == NULL ||
+		temperature_rank(telling->announced_before) <
+		temperature_rank(TextDatumGetCString(row->values[STATE_ANNOUNCED]));
+	if (before == NULL || !before->isnull[STATE_HISTORY_AT])
+	{
+		TimestampTz at = DatumGetTimestampTz(row->values[STATE_SCORED_AT]);
+		TimestampTz last = before == NULL ? DT_NOBEGIN :
+			DatumGetTimestampTz(before->values[STATE_HISTORY_AT]);
+
+		/* what another transaction wrote came before */
+		if (at <= last)
+			at = before->is_own ? last : last + 1;
+		set_value(row, STATE_HISTORY_AT, TimestampTzGetDatum(at));
+	}
+	else
+		set_value(row, STATE_HISTORY_AT, row->values[STATE_SCORED_AT]);
+	if (staging->nmoves > 0)
+		set_value(row, STATE_STAGE_SINCE, row->values[STATE_HISTORY_AT]);
+	if (staging->loaded || (!staging->cannot_load && load_staged_row(&telling->lead)))
+		telling->rules = rules_that_speak(scorer, row);
+}
+
+/*
+ * A change has been stored: write its history, and announce what there is to
+ * announce.
+ */
+static void
+tell(Scorer *scorer, const StateRow *before, const StateRow *row,
+	 const Telling *telling, Cause cause)
+{
+	const Staging *staging = &telling->staging;
+	bool		announces = scorer->rulebook->funnel.announces && cause != CAUSE_RULES;
+	char	   *lead_key;
+	HistoryEntry entry = {cause};
+
+	if (!telling->tells)
+		return;
+	lead_key = key_to_text(scorer, telling->lead.key);
+	if (scorer->history == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(scorer->context);
+
+		scorer->history = history_writer_create();
+		MemoryContextSwitchTo(caller);
+	}
+	entry.at = DatumGetTimestampTz(row->values[STATE_HISTORY_AT]);
+	entry.rules = telling->rules;
+	entry.announced = staging->announced && announces;
+	entry.reason = telling->reason;
+	entry.listed = true;
+	entry.to = staging->nmoves > 0 ? staging->moves[0].from :
+		DatumGetLeadStage(row->values[STATE_STAGE]);
+	entry.from = before == NULL ? 0 : entry.to;
+	/* a lead's first row, or one without a move */
+	if (before == NULL || staging->nmoves == 0)
+	{
+		history_add(scorer->history, scorer->model, lead_key, before, row, &entry);
+		before = row;
+	}
+	if (staging->announced && announces)
+		announce_crossing("temperature", scorer->model, lead_key,
+						  telling->announced_before, TextDatumGetCString(row->values[STATE_ANNOUNCED]),
+						  telling->announced_up, row, &entry);
+	for (int i = 0; i < staging->nmoves; i++)
+	{
+		const StageMove *move = &staging->moves[i];
+
+		entry.cause = move->cause;
+		entry.automatic = move->automatic;
+		entry.listed = move->listed;
+		entry.from = move->from;
+		entry.to = move->to;
+		history_add(scorer->history, scorer->model, lead_key, before, row, &entry);
+		before = row;
+		entry.announced = false;
+		if (announces)
+			announce_crossing("stage", scorer->model, lead_key, lead_stage_label(move->from),
+							  lead_stage_label(move->to), move->to > move->from, row, &entry);
+	}
+}
+
+/*
+ * scorer_tell_move
+ *		Somebody writes the state table himself, and moves a lead: see whether it
+ *		may, and tell of it.  'row' is completed, to be stored by the caller.
+ */
+void
+scorer_tell_move(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
+				 LeadStage to)
+{
+	ScorerChange change = {.cause = CAUSE_MANUAL,.move_to = to};
+	Telling		telling;
+
+	set_value(row, STATE_SCORED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+	settle_stage(scorer, key, before, row, &change, false, &telling);
+	tell(scorer, before, row, &telling, change.cause);
+	row->values[STATE_SCORED_AT] = before->values[STATE_SCORED_AT];
+}
+
+/*
+ * scorer_insert
+ *		Insert the state of a lead that is new; false if there is one.
+ */
+bool
+scorer_insert(Scorer *scorer, Datum key, StateRow *row, Cause cause)
+{
+	StateTable *states = scorer->states;
+	ScorerChange change = {.cause = cause};
+	Telling		telling;
+
+	/* scorer_evaluate() has just had the lead's row */
+	settle_stage(scorer, key, NULL, row, &change, true, &telling);
+	if (!state_insert(states, row, false))
+		return false;
+	tell(scorer, NULL, row, &telling, cause);
+	return true;
+}
+
+/*
+ * scorer_add_stored
+ *		Give a row what the state of the lead says of what it did; and, unless it
+ *		was evaluated, of its score as well.  False if it has no state.
+ */
+bool
+scorer_add_stored(Scorer *scorer, bool has_key, Datum key, bool evaluated,
+				  StateRow *row)
+{
+	StateTable *states = scorer->states;
+	StateRow	old;
+	bool		found;
+
+	if (states == NULL || !has_key)
+		return false;
+	state_table_open(states);
+	found = state_find(states, key, false, NULL, &old);
+	if (found)
+		state_copy_values(states, &old);
+	state_table_close(states);
+	if (!found)
+		return false;
+	if (!evaluated)
+		*row = old;
+	if (scorer->rulebook->nterms > 0 && !old.isnull[STATE_ENGAGEMENT])
+		scorer_apply(scorer, row, engagement_unpack(old.values[STATE_ENGAGEMENT]),
+					 GetCurrentStatementStartTimestamp(), DT_NOEND);
+	return true;
+}
+
+/*
+ * scorer_complete_row
+ *		Give a newly evaluated row what the state of the lead has besides: what
+ *		it did, and the stage that it will be in.  It has no state yet unless
+ *		'has_key'.  Errors: as of stage_settle().
+ */
+void
+scorer_complete_row(Scorer *scorer, bool has_key, Datum key, StateRow *row)
+{
+	StateTable *states = scorer->states;
+	StateRow	before;
+	bool		known = false;
+	ScorerChange change = {.cause = CAUSE_ROW,.dry_run = true};
+	Telling		telling;
+
+	state_table_open(states);
+	if (has_key && state_find(states, key, false, NULL, &before))
+	{
+		state_copy_values(states, &before);
+		known = DatumGetBool(before.values[STATE_LEAD_EXISTS]);
+		if (known)
+			carry_over(&before, row);
+	}
+	state_table_close(states);
+	(void) scorer_add_stored(scorer, has_key, key, true, row);
+	settle_stage(scorer, row->values[STATE_LEAD_KEY], known ? &before : NULL, row, &change,
+				 true, &telling);
+}
+
 /*
  * scorer_would_change
  *		The same, with what stays with the lead carried over.
@@ -1024,6 +1423,14 @@ scorer_would_change(Scorer *scorer, const StateRow *old, StateRow *row)
 					 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), DT_NOEND);
 	}
 	carry_over(old, row);
+	if (scorer->moves_stages)
+	{
+		ScorerChange change = {.cause = CAUSE_RULES,.dry_run = true};
+		Telling		telling;
+
+		/* whoever stores it does that again */
+		settle_stage(scorer, row->values[STATE_LEAD_KEY], old, row, &change, true, &telling);
+	}
 	return has_news(scorer, old, row);
 }
 
@@ -1145,7 +1552,11 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 	StateTable *states = scorer->states;
 	bool		counts_events = scorer->rulebook->nterms > 0;
 	StateRow	old;
-	StateRow	fresh = *row;
+	StateRow	before;
+	StateRow	fresh;
+	bool		comes_back = false;
+	ScorerChange change = {.cause = old_key != NULL ? CAUSE_KEY : CAUSE_ROW};
+	Telling		telling;
 	bool		moved = old_key != NULL;
 	bool		had_problem = false;
 	bool		expected = !is_new && !moved;
@@ -1169,20 +1580,33 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 
 	if (moved)
 	{
+		/* the history of the new key says from where */
+		change.reason = psprintf("was %s", key_to_text(scorer, *old_key));
 		had_problem = move_away(scorer, *old_key, replaced_by, row);
 		is_new = true;
 	}
 	else if (is_new && TransactionIdIsValid(deleting_xact) &&
 			 TransactionIdEquals(deleting_xact, GetTopTransactionIdIfAny()) &&
 			 state_find_deleted(states, key, &old))
+	{
+		state_copy_values(states, &old);
 		carry_over(&old, row);
+		before = old;
+		comes_back = DatumGetBool(old.values[STATE_LEAD_EXISTS]);
+	}
+	fresh = *row;
 
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
 
+		if (is_new)
+		{
+			settle_stage(scorer, key, comes_back ? &before : NULL, row, &change, true, &telling);
+		}
 		if (is_new && state_insert(states, row, guarded))
 		{
+			tell(scorer, comes_back ? &before : NULL, row, &telling, change.cause);
 			/* it may have had a problem that kept it from getting one */
 			had_problem |= expected;
 			if (counts_events && expected && !row->isnull[STATE_MATCH_VALUES])
@@ -1197,13 +1621,13 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 		if (!state_find(states, key, false, NULL, &old))
 			continue;
 		/* the row of an attempt that failed is gone */
-		if (!moved)
-		{
-			*row = fresh;
-			if (is_same_lead(&old))
-				carry_over(&old, row);
-		}
+		*row = fresh;
+		if (!moved && is_same_lead(&old))
+			carry_over(&old, row);
 		apply_stored(scorer, row, key, &old);
+		before = old;
+		settle_stage(scorer, key, !moved && is_same_lead(&old) ? &before : NULL, row,
+					 &change, true, &telling);
 
 		/*
 		 * One that has just come makes the row its own, even if that says the
@@ -1215,6 +1639,7 @@ scorer_store(Scorer *scorer, Datum key, const Datum *old_key, StateRow *row,
 			 !has_news(scorer, &old, row)) ||
 			state_update(states, &old, row))
 		{
+			tell(scorer, !moved && is_same_lead(&old) ? &before : NULL, row, &telling, change.cause);
 			if (!moved)
 				had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
 			break;
@@ -1338,7 +1763,7 @@ events_can_be_read(const Scorer *scorer)
  */
 static Engagement *
 sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
-	   const ScorerChange *change, TimestampTz *next_due)
+	   ScorerChange *change, TimestampTz *next_due)
 {
 	Rulebook   *rulebook = scorer->rulebook;
 	char	   *text_key = key_to_text(scorer, key);
@@ -1407,6 +1832,9 @@ sum_up(Scorer *scorer, Datum key, const StateRow *old, const StateRow *row,
 			engagement_merge(summary, change->added);
 		if (pending.due != NULL)
 			engagement_merge(summary, pending.due);
+		/* it was not time alone */
+		if (pending.due != NULL && change->cause == CAUSE_DECAY)
+			change->cause = CAUSE_EVENT;
 	}
 	foreach(lc, later)
 	{
@@ -1499,29 +1927,49 @@ write_back_crossing(Scorer *scorer, Datum key, bool at_commit)
 					 psprintf("columns could not be written back: %s", error->message));
 }
 
+/* Crossings of a lead that are settled one by one before it is changed. */
+#define MAX_DUE_CROSSINGS	1000
+
 /*
- * scorer_update_locked
- *		Bring the state of a lead up to date, which this transaction has
- *		written or locked.  Returns whether anything was written.
+ * When does a stored state change by time alone, no later than 'at'?  DT_NOEND
+ * if it does not, or if that cannot be told any more.
  */
-bool
-scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
+static TimestampTz
+due_crossing(Scorer *scorer, const StateRow *row, TimestampTz at)
+{
+	TimestampTz due;
+
+	if (!DatumGetBool(row->values[STATE_LEAD_EXISTS]) || row->isnull[STATE_NEXT_CHANGE_AT] ||
+		DatumGetInt64(row->values[STATE_RULES_VERSION]) != scorer->rulebook->version.number ||
+		(scorer->rulebook->nterms > 0 && !is_current_summary(scorer, row)))
+		return DT_NOEND;
+	due = DatumGetTimestampTz(row->values[STATE_NEXT_CHANGE_AT]);
+	return due <= at && due > DatumGetTimestampTz(row->values[STATE_SCORED_AT]) ? due : DT_NOEND;
+}
+
+/*
+ * Change a lead whose state this transaction has written or locked, in one
+ * step.  Returns whether anything was written; sets *crossed if what is written
+ * back has changed.
+ */
+static bool
+update_once(Scorer *scorer, Datum key, ScorerChange *change, bool *crossed)
 {
 	StateTable *states = scorer->states;
 	Rulebook   *rulebook = scorer->rulebook;
-	ScorerChange as_of = *requested;
-	const ScorerChange *change = &as_of;
 	StateRow	old;
+	StateRow	before;
 	StateRow	row;
 	ReadResult	read = READ_FAILED;
 	Engagement *summary = NULL;
 	TimestampTz next_due = DT_NOEND;
+	Telling		telling = {{0}};
 	bool		reread;
 	bool		existed;
 	bool		had_problem;
 	bool		gone;
+	bool		is_same;
 	bool		written = false;
-	bool		crossed = false;
 
 	scorer->nfailures = 0;
 	state_table_open(states);
@@ -1529,10 +1977,12 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 		elog(ERROR, "lost a locked row of \"%s\"", RelationGetRelationName(states->rel));
 	state_copy_values(states, &old);
 	state_table_close(states);
+	before = old;
 	/* what was worked out as of a later time stays so until it is scored anew */
-	if (!as_of.reread)
-		as_of.at = Max(as_of.at, DatumGetTimestampTz(old.values[STATE_SCORED_AT]));
+	if (!change->reread)
+		change->at = Max(change->at, DatumGetTimestampTz(old.values[STATE_SCORED_AT]));
 	existed = DatumGetBool(old.values[STATE_LEAD_EXISTS]);
+	is_same = is_same_lead(&old);
 	had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]) || change->is_new;
 	reread = change->reread ||
 		(existed &&
@@ -1543,7 +1993,7 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 	if (reread)
 	{
 		/* a snapshot taken only now sees what the last writer committed */
-		read = scorer_read(scorer, key);
+		read = change->row_in_slot ? READ_FOUND : scorer_read(scorer, key);
 		if (read == READ_FAILED)
 			scorer->nunread++;
 		if (read == READ_FAILED && change->added == NULL && !change->recompute)
@@ -1556,7 +2006,7 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 		if (read == READ_FOUND)
 		{
 			scorer_evaluate_as_of(scorer, key, false, change->at, &row);
-			if (is_same_lead(&old))
+			if (is_same)
 				carry_over(&old, &row);
 		}
 	}
@@ -1575,6 +2025,12 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 				engagement_unpack(old.values[STATE_ENGAGEMENT]);
 		scorer_apply(scorer, &row, summary, change->at, next_due);
 	}
+	else if (!reread)
+		set_value(&row, STATE_SCORED_AT, TimestampTzGetDatum(change->at));
+	if (!gone)
+		settle_stage(scorer, key, is_same ? &before : NULL, &row, change,
+					 read == READ_FOUND, &telling);
+	change->moved_to = DatumGetLeadStage(row.values[STATE_STAGE]);
 
 	state_table_open(states);
 	if (!state_find(states, key, false, NULL, &old))
@@ -1587,22 +2043,105 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
 	}
 	else if (has_news(scorer, &old, &row))
 	{
-		crossed = DatumGetBool(row.values[STATE_LEAD_EXISTS]) &&
+		*crossed |= DatumGetBool(row.values[STATE_LEAD_EXISTS]) &&
 			(state_differs(states, &old, &row, STATE_TEMPERATURE) ||
-			 state_differs(states, &old, &row, STATE_GRADE));
+			 state_differs(states, &old, &row, STATE_GRADE) ||
+			 state_differs(states, &old, &row, STATE_STAGE));
 		written = state_update(states, &old, &row);
 	}
 	state_table_close(states);
-	if (crossed && change->writes_back)
-		write_back_crossing(scorer, key, change->at_commit);
+	if (written && !gone)
+		tell(scorer, is_same ? &before : NULL, &row, &telling, change->cause);
 
-	if (read == READ_FOUND)
+	if (read == READ_FOUND && !change->row_in_slot)
 		scorer_note_failures(scorer, key);
 	/* one that cannot be read has a problem still */
 	if (reread && read != READ_FAILED && had_problem &&
 		(gone || !DatumGetBool(row.values[STATE_HAS_PROBLEM])))
 		clear_problems(scorer->model, key_to_text(scorer, key), 0, NULL);
 	return written;
+}
+
+/*
+ * Settle what time has changed since a lead was last written, in order, each
+ * crossing as of its own time.
+ */
+static bool
+settle_crossings(Scorer *scorer, Datum key, TimestampTz at, bool row_in_slot,
+				 bool *crossed)
+{
+	StateTable *states = scorer->states;
+	bool		written = false;
+
+	for (int i = 0; i < MAX_DUE_CROSSINGS; i++)
+	{
+		ScorerChange step = {.cause = CAUSE_DECAY,.row_in_slot = row_in_slot};
+		StateRow	old;
+
+		CHECK_FOR_INTERRUPTS();
+		state_table_open(states);
+		if (state_find(states, key, false, NULL, &old))
+			step.at = due_crossing(scorer, &old, at);
+		else
+			step.at = DT_NOEND;
+		state_table_close(states);
+		if (step.at == DT_NOEND || !update_once(scorer, key, &step, crossed))
+			break;
+		written = true;
+	}
+	return written;
+}
+
+/*
+ * scorer_update_locked
+ *		Bring the state of a lead up to date, which this transaction has
+ *		written or locked.  Returns whether anything was written.
+ *
+ * What time has changed before is settled first, so that history is the same
+ * whether or not somebody looked meanwhile.
+ */
+bool
+scorer_update_locked(Scorer *scorer, Datum key, ScorerChange *change)
+{
+	bool		crossed = false;
+	bool		written;
+
+	written = settle_crossings(scorer, key, change->at, false, &crossed);
+	written |= update_once(scorer, key, change, &crossed);
+	if (crossed && change->writes_back)
+		write_back_crossing(scorer, key, change->at_commit);
+	return written;
+}
+
+/*
+ * scorer_settle_due
+ *		A lead is about to be replaced whose row as it was is in the rulebook's
+ *		slot: settle what time has changed before.
+ */
+void
+scorer_settle_due(Scorer *scorer, Datum key, TimestampTz at)
+{
+	StateTable *states = scorer->states;
+	StateRow	old;
+	bool		crossed = false;
+	bool		due;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		state_table_open(states);
+		due = state_find(states, key, false, NULL, &old) &&
+			due_crossing(scorer, &old, at) != DT_NOEND;
+		if (due && state_lock(states, &old, false, NULL))
+		{
+			state_table_close(states);
+			if (scorer->rulebook->nterms > 0)
+				collect_written(scorer->model, scorer->key_type, key);
+			(void) settle_crossings(scorer, key, at, true, &crossed);
+			return;
+		}
+		state_table_close(states);
+	} while (due);
 }
 
 /*
@@ -1616,9 +2155,9 @@ scorer_update_locked(Scorer *scorer, Datum key, const ScorerChange *requested)
  * Returns whether anything was written.
  */
 bool
-scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
+scorer_rescore(Scorer *scorer, Datum key, Cause cause, bool nowait, bool *locked)
 {
-	ScorerChange change = {.reread = true};
+	ScorerChange change = {.reread = true,.cause = cause};
 
 	change.at = GetCurrentStatementStartTimestamp();
 	return scorer_rescore_as_of(scorer, key, &change, nowait, locked);
@@ -1629,7 +2168,7 @@ scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked)
  *		The same, with more to be changed.
  */
 bool
-scorer_rescore_as_of(Scorer *scorer, Datum key, const ScorerChange *change,
+scorer_rescore_as_of(Scorer *scorer, Datum key, ScorerChange *change,
 					 bool nowait, bool *locked)
 {
 	StateTable *states = scorer->states;
@@ -1671,7 +2210,7 @@ scorer_rescore_as_of(Scorer *scorer, Datum key, const ScorerChange *change,
 			scorer_evaluate(scorer, key, false, &row);
 			state_table_open(states);
 			/* look again, now that nobody else can insert or remove it */
-			is_new = state_insert(states, &row, false);
+			is_new = scorer_insert(scorer, key, &row, change->cause);
 			written |= is_new;
 			state_table_close(states);
 			continue;
@@ -1740,7 +2279,7 @@ scorer_rescore_or_leave(Scorer *scorer, Datum key)
 {
 	bool		locked;
 
-	(void) scorer_rescore(scorer, key, true, &locked);
+	(void) scorer_rescore(scorer, key, CAUSE_LOOKUP, true, &locked);
 	if (locked)
 		settle_later(scorer->model, key_to_text(scorer, key));
 }

@@ -12,7 +12,9 @@
 
 #include "evaluate.h"
 #include "event.h"
+#include "history.h"
 #include "rulebook.h"
+#include "stage.h"
 #include "state.h"
 
 /* The columns of leadscore.attachment, in the order of the install script. */
@@ -73,6 +75,8 @@ typedef struct Scorer
 	int64		nunread;		/* leads and histories that could not be read */
 	bool		ignores_pending;	/* there is nothing put off, or it is taken
 								 * care of otherwise */
+	bool		moves_stages;	/* leads scored by new rules may move */
+	HistoryWriter *history;		/* once it is needed */
 	Datum		temperatures[NUM_TEMPERATURES]; /* as text */
 	char	   *write_back[NUM_WRITE_BACKS];	/* column names, or NULL */
 } Scorer;
@@ -91,12 +95,24 @@ typedef struct ScorerChange
 	const History *history;		/* what its history comes to, if that is known and
 								 * nobody can be adding to it; else NULL */
 	TimestampTz at;				/* as of when */
+	Cause		cause;
+	bool		row_in_slot;	/* the lead's row need not be read */
+	bool		dry_run;		/* nothing is to be told of it */
+
+	/* by hand */
+	LeadStage	only_from;		/* 0: from wherever it is */
+	LeadStage	move_to;		/* 0: nowhere */
+	bool		pins;
+	TimestampTz pin_until;		/* DT_NOBEGIN: no pin any more */
+	const char *reason;			/* or NULL */
+	LeadStage	moved_to;		/* out: where it is now */
 } ScorerChange;
 
 extern Scorer *scorer_attachment(const char *model);
 extern Scorer *scorer_prepare(const char *model);
 extern bool scorer_complete(Scorer *scorer);
 extern Scorer *scorer_create(const char *model);
+extern Scorer *scorer_unattached(const char *model);
 extern ReadResult scorer_read(Scorer *scorer, Datum key);
 extern void scorer_flag_problem(Scorer *scorer, Datum key);
 extern bool scorer_is_busy(Scorer *scorer, Datum key);
@@ -111,17 +127,23 @@ extern bool scorer_convert(Scorer *scorer, const Datum *key, StateColumn column,
 						   Form_pg_attribute att, FmgrInfo *input, Oid param,
 						   Datum *value);
 extern bool takes_any_value(StateColumn column, Oid type);
-extern void scorer_complete_row(Scorer *scorer, Datum key, StateRow *row);
+extern bool scorer_add_stored(Scorer *scorer, bool has_key, Datum key,
+							  bool evaluated, StateRow *row);
+extern void scorer_complete_row(Scorer *scorer, bool has_key, Datum key,
+								StateRow *row);
 extern void scorer_store(Scorer *scorer, Datum key, const Datum *old_key,
 						 StateRow *row, bool is_new, CommandId replaced_by);
 extern void scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by);
 extern void scorer_remove_all(Scorer *scorer);
-extern bool scorer_rescore(Scorer *scorer, Datum key, bool nowait, bool *locked);
-extern bool scorer_rescore_as_of(Scorer *scorer, Datum key,
-								 const ScorerChange *change, bool nowait,
+extern void scorer_tell_move(Scorer *scorer, Datum key, const StateRow *before,
+							 StateRow *row, LeadStage to);
+extern bool scorer_insert(Scorer *scorer, Datum key, StateRow *row, Cause cause);
+extern void scorer_settle_due(Scorer *scorer, Datum key, TimestampTz at);
+extern bool scorer_rescore(Scorer *scorer, Datum key, Cause cause, bool nowait,
+						   bool *locked);
+extern bool scorer_rescore_as_of(Scorer *scorer, Datum key, ScorerChange *change, bool nowait,
 								 bool *locked);
-extern bool scorer_update_locked(Scorer *scorer, Datum key,
-								 const ScorerChange *change);
+extern bool scorer_update_locked(Scorer *scorer, Datum key, ScorerChange *change);
 extern const Engagement *scorer_nothing_done(Scorer *scorer);
 extern bool scorer_would_change(Scorer *scorer, const StateRow *old,
 								StateRow *row);

@@ -63,6 +63,7 @@ static List *unsettled = NIL;	/* in TopTransactionContext */
 static bool callback_registered = false;
 static bool preparing = false;	/* for a two-phase commit */
 static BeforeSettling before_settling = NULL;
+static AfterSettling after_settling = NULL;
 
 
 /*
@@ -230,6 +231,16 @@ settle_safely(Unsettled *model)
 }
 
 static void
+finish(bool commits)
+{
+	AfterSettling function = after_settling;
+
+	after_settling = NULL;
+	if (function != NULL)
+		function(commits);
+}
+
+static void
 settle_xact_callback(XactEvent event, void *arg)
 {
 	switch (event)
@@ -243,6 +254,7 @@ settle_xact_callback(XactEvent event, void *arg)
 			{
 				before_settling = NULL;
 				unsettled = NIL;
+				finish(false);
 				break;
 			}
 			/* a prepared transaction may keep its locks for days */
@@ -266,12 +278,14 @@ settle_xact_callback(XactEvent event, void *arg)
 					before_settling(false);
 			}
 			before_settling = NULL;
+			finish(!preparing);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			unsettled = NIL;
 			before_settling = NULL;
+			finish(false);
 			break;
 		default:
 			break;
@@ -296,6 +310,18 @@ settle_before(BeforeSettling function)
 {
 	register_callback();
 	before_settling = function;
+}
+
+/*
+ * settle_after
+ *		Have a function called as the transaction commits, behind everything
+ *		else; or with false, if it does not, or is only prepared.
+ */
+void
+settle_after(AfterSettling function)
+{
+	register_callback();
+	after_settling = function;
 }
 
 /*

@@ -28,7 +28,11 @@ typedef void (*SettleRowsFunction) (const char *model, List *rows, List *done);
 /* May locks be waited for? */
 typedef void (*BeforeSettling) (bool may_wait);
 
+/* Comes behind everything else; may the transaction commit at once? */
+typedef void (*AfterSettling) (bool commits);
+
 extern void settle_before(BeforeSettling function);
+extern void settle_after(AfterSettling function);
 extern void settle_later(const char *model, const char *lead_key);
 
 /* Scores leads again: keys as Datum pointers, and as text those left over. */

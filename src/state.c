@@ -80,7 +80,14 @@ static const struct
 	{"channel", TEXTOID},
 	{"engagement", InvalidOid},
 	{"kept_rules", INT8ARRAYOID},
-	{"match_values", TEXTARRAYOID}
+	{"match_values", TEXTARRAYOID},
+	{"history_at", TIMESTAMPTZOID},
+	{"pinned_until", TIMESTAMPTZOID},
+	{"rearmed", INT4OID},
+	{"stage_settled", BOOLOID},
+	{"announced", TEXTOID},
+	{"status", TEXTOID},
+	{"pin_reason", TEXTOID}
 };
 
 

@@ -377,7 +377,7 @@ rescore_keys(Scorer *scorer, List *keys, List *done, bool at_commit)
 		if (at_commit)
 			scorer_rescore_or_leave(scorer, key);
 		else
-			(void) scorer_rescore(scorer, key, true, &locked);
+			(void) scorer_rescore(scorer, key, CAUSE_LOOKUP, true, &locked);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(context);
 	}

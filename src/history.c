@@ -1,0 +1,441 @@
+/*-------------------------------------------------------------------------
+ *
+ * history.c
+ *	  Rows of leadscore.history.
+ *
+ * One row for every change of a lead's fit, temperature, grade or stage.  They
+ * are written by direct access, as the states are and for the same reasons (see
+ * state.c), into the partition that their time belongs to; triggers on it are
+ * not fired.
+ *
+ * That rows are only ever added is seen to by a trigger, history_guard(), which
+ * lets nobody change or delete any but the functions of the extension that
+ * are made for it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "leadscore.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "history.h"
+#include "rulebook.h"
+#include "source.h"
+
+/* The columns of leadscore.history, in the order of the install script. */
+typedef enum HistoryColumn
+{
+	HISTORY_AT,
+	HISTORY_XACT,
+	HISTORY_XACT_ORDER,
+	HISTORY_RECORDED_AT,
+	HISTORY_MODEL,
+	HISTORY_LEAD_KEY,
+	HISTORY_CAUSE,
+	HISTORY_AUTOMATIC,
+	HISTORY_LISTED,
+	HISTORY_FROM_STAGE,
+	HISTORY_TO_STAGE,
+	HISTORY_FROM_TEMPERATURE,
+	HISTORY_TEMPERATURE,
+	HISTORY_FROM_GRADE,
+	HISTORY_GRADE,
+	HISTORY_FROM_SCORE,
+	HISTORY_SCORE,
+	HISTORY_FIT,
+	HISTORY_ENGAGEMENT,
+	HISTORY_DISQUALIFIED,
+	HISTORY_CHANNEL,
+	HISTORY_ANNOUNCED,
+	HISTORY_RULES,
+	HISTORY_RULES_VERSION,
+	HISTORY_CHANGED_BY,
+	HISTORY_REASON
+} HistoryColumn;
+#define NUM_HISTORY_COLUMNS 26
+
+/* A partition, as a statement knows it. */
+typedef struct HistoryPartition
+{
+	Oid			relid;
+	EState	   *estate;
+	ResultRelInfo *result_rel;	/* relations are filled in while open */
+	List	   *index_oids;
+	TupleTableSlot *slot;
+	AttrNumber	columns[NUM_HISTORY_COLUMNS];
+} HistoryPartition;
+
+struct HistoryWriter
+{
+	MemoryContext context;
+	List	   *partitions;
+	Name		user;			/* who is logged in */
+};
+
+/* Rows of a transaction are numbered. */
+static FullTransactionId numbered_xact;
+static int32 last_number;
+
+/* A function of ours is about to remove rows. */
+static bool removing = false;
+
+
+static const char *const cause_words[] = {
+	"row", "event", "decay", "lookup", "rules", "manual", "status", "pin", "unpin", "key", "accept", "reject"
+};
+
+/*
+ * cause_word
+ *		The word for a cause.
+ */
+const char *
+cause_word(Cause cause)
+{
+	return cause_words[cause];
+}
+
+/*
+ * The number of the next row that this transaction writes.
+ */
+static int32
+next_number(void)
+{
+	FullTransactionId xact = GetTopFullTransactionId();
+
+	if (!FullTransactionIdEquals(xact, numbered_xact))
+	{
+		numbered_xact = xact;
+		last_number = 0;
+	}
+	return ++last_number;
+}
+
+/*
+ * leadscore.next_xact_order()
+ *		The same for rows written by SQL.
+ */
+PG_FUNCTION_INFO_V1(leadscore_next_xact_order);
+Datum
+leadscore_next_xact_order(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(next_number());
+}
+
+/*
+ * history_writer_create
+ *		In the current memory context.
+ */
+HistoryWriter *
+history_writer_create(void)
+{
+	HistoryWriter *writer = palloc0(sizeof(HistoryWriter));
+
+	writer->context = CurrentMemoryContext;
+	return writer;
+}
+
+/*
+ * The partition that rows of a time belong to.
+ */
+static Oid
+find_partition(TimestampTz at)
+{
+	Oid			relid = leadscore_relation("history");
+
+	for (;;)
+	{
+		Relation	rel = table_open(relid, RowExclusiveLock);
+		PartitionKey key;
+		PartitionDesc desc;
+		PartitionBoundInfo bounds;
+		Datum		value = TimestampTzGetDatum(at);
+		int			index;
+
+		if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		{
+			table_close(rel, NoLock);
+			return relid;
+		}
+		key = RelationGetPartitionKey(rel);
+		desc = RelationGetPartitionDesc(rel, true);
+		bounds = desc->boundinfo;
+		index = desc->nparts > 0 ? bounds->default_index : -1;
+		if (key->strategy == PARTITION_STRATEGY_RANGE && key->partnatts == 1 &&
+			key->parttypid[0] == TIMESTAMPTZOID && desc->nparts > 0 && bounds->ndatums > 0)
+		{
+			bool		equal = false;
+			int			offset =
+				partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
+											  bounds, 1, &value, &equal);
+
+			if (bounds->indexes[offset + 1] >= 0)
+				index = bounds->indexes[offset + 1];
+		}
+		if (index < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_CHECK_VIOLATION),
+					 errmsg("no partition of relation \"%s\" found for row",
+							RelationGetRelationName(rel)),
+					 errdetail("Partition key of the failing row contains (at) = (%s).",
+							   timestamptz_to_str(at)),
+					 errhint("Give it a default partition.")));
+		relid = desc->oids[index];
+		table_close(rel, NoLock);
+	}
+}
+
+static HistoryPartition *
+open_partition(HistoryWriter *writer, Oid relid)
+{
+	static const char *const names[NUM_HISTORY_COLUMNS] = {
+		"at", "xact", "xact_order", "recorded_at", "model", "lead_key", "cause", "automatic",
+		"listed", "from_stage", "to_stage", "from_temperature", "temperature", "from_grade",
+		"grade", "from_score", "score", "fit", "engagement", "disqualified", "channel",
+		"announced", "rules", "rules_version", "changed_by", "reason"
+	};
+	HistoryPartition *partition = NULL;
+	MemoryContext caller;
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	ListCell   *lc;
+	int			n = 0;
+
+	if (rel->rd_tableam == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("partition \"%s\" of leadscore.history is not a table",
+						RelationGetRelationName(rel)),
+				 errhint("Detach the partition.")));
+	foreach(lc, writer->partitions)
+	{
+		if (((HistoryPartition *) lfirst(lc))->relid == relid)
+			partition = (HistoryPartition *) lfirst(lc);
+	}
+	if (partition == NULL)
+	{
+		caller = MemoryContextSwitchTo(writer->context);
+		partition = palloc0(sizeof(HistoryPartition));
+		partition->relid = relid;
+		partition->estate = CreateExecutorState();
+		partition->result_rel = makeNode(ResultRelInfo);
+		InitResultRelInfo(partition->result_rel, rel, 0, NULL, 0);
+		partition->index_oids = RelationGetIndexList(rel);
+		partition->result_rel->ri_NumIndices = list_length(partition->index_oids);
+		partition->result_rel->ri_IndexRelationDescs =
+			palloc(sizeof(Relation) * (list_length(partition->index_oids) + 1));
+		partition->result_rel->ri_IndexRelationInfo =
+			palloc(sizeof(IndexInfo *) * (list_length(partition->index_oids) + 1));
+		foreach(lc, partition->index_oids)
+		{
+			Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+
+			partition->result_rel->ri_IndexRelationInfo[n++] = BuildIndexInfo(index);
+			index_close(index, NoLock);
+		}
+		partition->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
+												   &TTSOpsVirtual);
+		for (int i = 0; i < NUM_HISTORY_COLUMNS; i++)
+		{
+			partition->columns[i] = get_attnum(relid, names[i]);
+			if (partition->columns[i] <= 0)
+				elog(ERROR, "column \"%s\" of leadscore.history is missing", names[i]);
+		}
+		writer->partitions = lappend(writer->partitions, partition);
+		MemoryContextSwitchTo(caller);
+	}
+	n = 0;
+	partition->result_rel->ri_RelationDesc = rel;
+	foreach(lc, partition->index_oids)
+		partition->result_rel->ri_IndexRelationDescs[n++] = index_open(lfirst_oid(lc), RowExclusiveLock);
+
+	return partition;
+}
+
+static void
+close_partition(HistoryPartition *partition)
+{
+	ExecClearTuple(partition->slot);
+	for (int i = 0; i < partition->result_rel->ri_NumIndices; i++)
+	{
+		index_insert_cleanup(partition->result_rel->ri_IndexRelationDescs[i],
+							 partition->result_rel->ri_IndexRelationInfo[i]);
+		partition->result_rel->ri_IndexRelationInfo[i]->ii_AmCache = NULL;
+		index_close(partition->result_rel->ri_IndexRelationDescs[i], NoLock);
+	}
+	table_close(partition->result_rel->ri_RelationDesc, NoLock);
+	partition->result_rel->ri_RelationDesc = NULL;
+}
+
+static void
+set_column(HistoryPartition *partition, HistoryColumn column, Datum value)
+{
+	partition->slot->tts_values[partition->columns[column] - 1] = value;
+	partition->slot->tts_isnull[partition->columns[column] - 1] = false;
+}
+
+static void
+copy_column(HistoryPartition *partition, HistoryColumn column,
+			const StateRow *row, StateColumn from)
+{
+	if (row != NULL && !row->isnull[from])
+		set_column(partition, column, row->values[from]);
+}
+
+/*
+ * history_add
+ *		Add a row about a lead, whose state was 'before' (NULL: there was none)
+ *		and is 'after'.
+ *
+ * Leaves garbage in the current memory context.
+ */
+void
+history_add(HistoryWriter *writer, const char *model, const char *lead_key,
+			const StateRow *before, const StateRow *after,
+			const HistoryEntry *entry)
+{
+	HistoryPartition *partition = open_partition(writer, find_partition(entry->at));
+	FullTransactionId xact = GetTopFullTransactionId();
+	TupleTableSlot *slot = partition->slot;
+
+	if (writer->user == NULL)
+	{
+		char	   *user = GetUserNameFromId(GetSessionUserId(), true);
+
+		writer->user = MemoryContextAllocZero(writer->context, NAMEDATALEN);
+		namestrcpy(writer->user, user != NULL ? user : "");
+	}
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
+	set_column(partition, HISTORY_AT, TimestampTzGetDatum(entry->at));
+	set_column(partition, HISTORY_XACT, FullTransactionIdGetDatum(xact));
+	set_column(partition, HISTORY_XACT_ORDER, Int32GetDatum(next_number()));
+	set_column(partition, HISTORY_RECORDED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+	set_column(partition, HISTORY_MODEL, CStringGetTextDatum(model));
+	set_column(partition, HISTORY_LEAD_KEY, CStringGetTextDatum(lead_key));
+	set_column(partition, HISTORY_CAUSE, CStringGetTextDatum(cause_word(entry->cause)));
+	set_column(partition, HISTORY_AUTOMATIC, BoolGetDatum(entry->automatic));
+	set_column(partition, HISTORY_LISTED, BoolGetDatum(entry->listed));
+	if (entry->from != 0)
+		set_column(partition, HISTORY_FROM_STAGE, LeadStageGetDatum(entry->from));
+	set_column(partition, HISTORY_TO_STAGE, LeadStageGetDatum(entry->to));
+	copy_column(partition, HISTORY_FROM_TEMPERATURE, before, STATE_TEMPERATURE);
+	copy_column(partition, HISTORY_TEMPERATURE, after, STATE_TEMPERATURE);
+	copy_column(partition, HISTORY_FROM_GRADE, before, STATE_GRADE);
+	copy_column(partition, HISTORY_GRADE, after, STATE_GRADE);
+	copy_column(partition, HISTORY_FROM_SCORE, before, STATE_SCORE);
+	copy_column(partition, HISTORY_SCORE, after, STATE_SCORE);
+	copy_column(partition, HISTORY_FIT, after, STATE_FIT);
+	copy_column(partition, HISTORY_ENGAGEMENT, after, STATE_ENGAGEMENT_POINTS);
+	copy_column(partition, HISTORY_DISQUALIFIED, after, STATE_DISQUALIFIED);
+	copy_column(partition, HISTORY_CHANNEL, after, STATE_CHANNEL);
+	if (entry->announced)
+		copy_column(partition, HISTORY_ANNOUNCED, after, STATE_ANNOUNCED);
+	if (entry->rules != (Datum) 0)
+		set_column(partition, HISTORY_RULES, entry->rules);
+	copy_column(partition, HISTORY_RULES_VERSION, after, STATE_RULES_VERSION);
+	set_column(partition, HISTORY_CHANGED_BY, NameGetDatum(writer->user));
+	if (entry->reason != NULL)
+		set_column(partition, HISTORY_REASON, CStringGetTextDatum(entry->reason));
+	ExecStoreVirtualTuple(slot);
+
+	slot->tts_tableOid = partition->relid;
+	table_tuple_insert(partition->result_rel->ri_RelationDesc, slot,
+					   GetCurrentCommandId(true), 0, NULL);
+	if (partition->result_rel->ri_NumIndices > 0)
+		list_free(insert_index_entries(partition->result_rel, slot, partition->estate,
+									   false, false, NULL, NIL, false));
+	ResetPerTupleExprContext(partition->estate);
+	close_partition(partition);
+}
+
+
+/* --------------------------------------------------------------------
+ * Removing
+ * --------------------------------------------------------------------
+ */
+
+/*
+ * leadscore.history_guard(): trigger BEFORE UPDATE OR DELETE OR TRUNCATE, for
+ * each statement, on leadscore.history and its partitions
+ *		Errors: 55000 unless leadscore.drop_history() or leadscore.forget() is
+ *		at work.
+ */
+PG_FUNCTION_INFO_V1(leadscore_history_guard);
+Datum
+leadscore_history_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by trigger manager",
+						"history_guard")));
+	if (!removing || !TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of leadscore.history are only ever added"),
+				 errhint("leadscore.drop_history() removes what is older than a time, leadscore.forget() what is kept of a lead.")));
+	return PointerGetDatum(TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ? trigger->tg_trigtuple : NULL);
+}
+
+/*
+ * leadscore._delete_history(model text, lead_key text, before timestamptz)
+ *		Removes rows: of a model (NULL: all), of a lead (NULL: all), before a
+ *		time (NULL: all).  Returns how many.
+ */
+PG_FUNCTION_INFO_V1(leadscore_delete_history);
+Datum
+leadscore_delete_history(PG_FUNCTION_ARGS)
+{
+	Oid			types[3] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	char		nulls[3];
+	Impersonation impersonation;
+	uint64		deleted = 0;
+
+	for (int i = 0; i < 3; i++)
+	{
+		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	impersonate(&impersonation, relation_owner(leadscore_relation("history")),
+				"pg_catalog, pg_temp");
+	PG_TRY();
+	{
+		removing = true;
+		SPI_connect();
+		if (SPI_execute_with_args("DELETE FROM leadscore.history WHERE (model = $1 OR $1 IS NULL) "
+								  "AND (lead_key = $2 OR $2 IS NULL) AND (at < $3 OR $3 IS NULL)",
+								  3, types, values, nulls, false, 0) != SPI_OK_DELETE)
+			elog(ERROR, "could not remove history");
+		deleted = SPI_processed;
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		removing = false;
+	}
+	PG_END_TRY();
+	impersonate_end(&impersonation);
+
+	PG_RETURN_INT64((int64) deleted);
+}
