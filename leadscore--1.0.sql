@@ -4114,7 +4114,7 @@ COMMENT ON COLUMN leadscore.handoff.grade IS 'Grade as of now.';
 COMMENT ON COLUMN leadscore.handoff.channel IS 'Acquisition channel.';
 COMMENT ON COLUMN leadscore.handoff.pinned_until IS 'Until when automation leaves the lead alone; NULL: it does not.';
 
-CREATE FUNCTION leadscore.changes(since text DEFAULT NULL, model text DEFAULT NULL)
+CREATE FUNCTION leadscore.changes(since text DEFAULT NULL, of_model text DEFAULT NULL)
 RETURNS TABLE ("position" text, model text, lead_key text, at timestamptz, recorded_at timestamptz, cause text, automatic boolean, listed boolean,
 			   from_stage text, to_stage text, from_temperature text, temperature text, announced text, from_grade text, grade text,
 			   from_score integer, score integer, fit double precision, engagement double precision, disqualified boolean, channel text,
@@ -4156,7 +4156,7 @@ BEGIN
 		WHERE p.model = h.model AND p.lead_key = h.lead_key AND (p.at, p.xact, p.xact_order) < (h.at, h.xact, h.xact_order)
 		  AND p.rules IS NOT NULL
 		ORDER BY p.at DESC, p.xact DESC, p.xact_order DESC LIMIT 1) b ON h.rules IS NOT NULL
-	WHERE (changes.model IS NULL OR h.model = changes.model)
+	WHERE (of_model IS NULL OR h.model = of_model)
 	  AND (since IS NULL
 		   OR (seen IS NOT NULL AND h.xact >= pg_snapshot_xmin(seen) AND NOT pg_visible_in_snapshot(h.xact, seen))
 		   OR (seen IS NULL AND h.recorded_at >= seen_at - interval '1 hour'))
@@ -4164,7 +4164,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.changes(text, text) IS
-'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time; nothing is told twice and nothing is left out, however long a transaction takes to commit.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
+'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (of_model; NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time; nothing is told twice and nothing is left out, however long a transaction takes to commit.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
 
 CREATE FUNCTION leadscore._forget(model text, lead_key text)
 RETURNS jsonb

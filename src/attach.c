@@ -332,7 +332,9 @@ leadscore_watch(PG_FUNCTION_ARGS)
 
 /*
  * leadscore._columns_read(model text)
- *		Names of the source's columns that the rules and the channel read.
+ *		Names of the source's columns that the rules and the channel read; but
+ *		for one that is the CRM's status and nothing else, which may be written
+ *		back as well.
  */
 PG_FUNCTION_INFO_V1(leadscore_columns_read);
 Datum
@@ -350,7 +352,8 @@ leadscore_columns_read(PG_FUNCTION_ARGS)
 														rulebook->capture_columns[i] - 1)->attname);
 		bool		isnull = false;
 
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
+		if (rulebook->capture_columns[i] != rulebook->funnel.status_column)
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, &value, &isnull);
 	}
 	rulebook_release(rulebook);
 	UnregisterSnapshot(snapshot);

@@ -1069,6 +1069,15 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 			break;
 		case EXPRESSION_STATUS:
 			rulebook->funnel.status_runs_queries = condition.runs_queries;
+			{
+				Node	   *read = (Node *) condition.expr;
+
+				while (IsA(read, CoerceViaIO) || IsA(read, RelabelType))
+					read = IsA(read, CoerceViaIO) ? (Node *) ((CoerceViaIO *) read)->arg :
+						(Node *) ((RelabelType *) read)->arg;
+				if (IsA(read, Var))
+					rulebook->funnel.status_column = ((Var *) read)->varattno;
+			}
 			rulebook->funnel.status = compiled;
 			break;
 		case EXPRESSION_TRANSITION:
@@ -1730,11 +1739,6 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 		(error = try_compile(rulebook, &compilation, EXPRESSION_CONSENT, NULL,
 							 consent, path, &owner)) != NULL)
 		skip_expression(rulebook, &compilation, EXPRESSION_CONSENT, error);
-	rulebook->funnel.has_status = status != NULL;
-	if (status != NULL &&
-		(error = try_compile(rulebook, &compilation, EXPRESSION_STATUS, NULL,
-							 status, path, &owner)) != NULL)
-		skip_expression(rulebook, &compilation, EXPRESSION_STATUS, error);
 	for (int i = 0; i < rulebook->funnel.ntransitions; i++)
 	{
 		Transition *transition = &rulebook->funnel.transitions[i];
@@ -1763,6 +1767,18 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	MemoryContextSwitchTo(rulebook->context);
 	if (rulebook->needs_created_at)
 		*columns = bms_add_members(*columns, compilation.columns);
+	*more_columns = bms_add_members(*more_columns, compilation.columns);
+	MemoryContextSwitchTo(text_context);
+	compilation.columns = NULL;
+	rulebook->funnel.has_status = status != NULL;
+	if (status != NULL &&
+		(error = try_compile(rulebook, &compilation, EXPRESSION_STATUS, NULL,
+							 status, path, &owner)) != NULL)
+		skip_expression(rulebook, &compilation, EXPRESSION_STATUS, error);
+	MemoryContextSwitchTo(rulebook->context);
+	if (bms_is_member(rulebook->funnel.status_column, *columns) ||
+		bms_is_member(rulebook->funnel.status_column, *more_columns))
+		rulebook->funnel.status_column = InvalidAttrNumber;
 	*more_columns = bms_add_members(*more_columns, compilation.columns);
 	MemoryContextSwitchTo(text_context);
 	condition_scope_close(&scope);

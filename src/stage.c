@@ -322,8 +322,42 @@ says_the_same(const Rulebook *rulebook, const StateRow *a, const StateRow *b)
 }
 
 /*
+ * Is the lead to be left alone by automation?
+ */
+static bool
+is_pinned(const StateRow *row)
+{
+	return !row->isnull[STATE_PINNED_UNTIL] &&
+		DatumGetTimestampTz(row->values[STATE_PINNED_UNTIL]) >
+		DatumGetTimestampTz(row->values[STATE_SCORED_AT]);
+}
+
+/*
  * The status was written back by us, in the same statement: it shows where
- * automation has led a lead that was moved by hand.  Is there a way?
+ * automation has led the lead, from where it was or where it starts.
+ */
+static bool
+retrace_automation(Staging *staging, const StateRow *old, StateRow *row, const char *status)
+{
+	Staging		attempt = *staging;
+	StateRow	moved = *row;
+	LeadStage	first;
+
+	if (!staging->may_move || is_pinned(row))
+		return false;
+	if (old == NULL)
+		set_value(&moved, STATE_STAGE, LeadStageGetDatum(staging->rulebook->initial_stage));
+	move_automatically(&attempt, &moved);
+	if (!funnel_status_means(&staging->rulebook->funnel, status,
+							 DatumGetLeadStage(moved.values[STATE_STAGE]), &first))
+		return false;
+	*staging = attempt;
+	*row = moved;
+	return true;
+}
+
+/*
+ * The same of a lead that was moved by hand first.
  */
 static bool
 retrace(Staging *staging, StateRow *row, const char *status)
@@ -360,11 +394,16 @@ follow_status(Staging *staging, const StateRow *old, StateRow *row)
 	const Funnel *funnel = &staging->rulebook->funnel;
 	LeadStage	stage = DatumGetLeadStage(row->values[STATE_STAGE]);
 	LeadStage	first;
+	bool		changed;
 	char	   *status;
 
 	if (row->isnull[STATE_STATUS])
 		return;
 	status = TextDatumGetCString(row->values[STATE_STATUS]);
+	changed = old == NULL || old->isnull[STATE_STATUS] ||
+		strcmp(TextDatumGetCString(old->values[STATE_STATUS]), status) != 0;
+	if (staging->written_back && changed && retrace_automation(staging, old, row, status))
+		return;
 	if (funnel_status_means(funnel, status, stage, &first))
 		return;
 	if (first == 0)
@@ -374,9 +413,7 @@ follow_status(Staging *staging, const StateRow *old, StateRow *row)
 	}
 	/* a new lead has started in the stage of its status */
 	if (old == NULL ||
-		(!old->isnull[STATE_STATUS] &&
-		 strcmp(TextDatumGetCString(old->values[STATE_STATUS]), status) == 0 &&
-		 !(staging->cause == CAUSE_RULES && funnel->follows && staging->may_move)))
+		(!changed && !(staging->cause == CAUSE_RULES && funnel->follows && staging->may_move)))
 		return;
 	if (funnel->follows)
 		stage_move(staging, row, first, CAUSE_STATUS, false);
@@ -476,9 +513,7 @@ stage_settle(Staging *staging, const StateRow *old, StateRow *row)
 	}
 	else if (next_transition(funnel, stage, NULL) == NULL)
 		set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(true));
-	else if ((row->isnull[STATE_PINNED_UNTIL] ||
-			  DatumGetTimestampTz(row->values[STATE_PINNED_UNTIL]) <=
-			  DatumGetTimestampTz(row->values[STATE_SCORED_AT])) &&
+	else if (!is_pinned(row) &&
 			 (old == NULL || staging->loaded || stage == LEAD_STAGE_NURTURE ||
 			  staging->nmoves > 0 ||
 			  !DatumGetBool(row->values[STATE_STAGE_SETTLED]) ||

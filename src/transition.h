@@ -55,6 +55,7 @@ typedef struct Funnel
 	MappedStatus *mapped;		/* by status and stage */
 	ExprState  *status;			/* the CRM's own, as text; NULL: it has none */
 	bool		status_runs_queries;
+	AttrNumber	status_column;	/* what it is, if a column that nothing else reads */
 	bool		has_status;		/* even if it cannot be compiled */
 	bool		follows;		/* the CRM's status is the master */
 	bool		announces;
