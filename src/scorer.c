@@ -1996,6 +1996,8 @@ update_once(Scorer *scorer, Datum key, ScorerChange *change, bool *crossed)
 		read = change->row_in_slot ? READ_FOUND : scorer_read(scorer, key);
 		if (read == READ_FAILED)
 			scorer->nunread++;
+		if (read == READ_FAILED && change->settles)
+			return false;
 		if (read == READ_FAILED && change->added == NULL && !change->recompute)
 		{
 			scorer_flag_problem(scorer, key);
@@ -2011,6 +2013,9 @@ update_once(Scorer *scorer, Datum key, ScorerChange *change, bool *crossed)
 		}
 	}
 	gone = reread ? read == READ_NONE : !existed;
+	/* what becomes of it is for the change itself to say */
+	if (gone && change->settles)
+		return false;
 	if (gone && existed)
 		forget_lead(scorer, &row);
 
@@ -2075,7 +2080,7 @@ settle_crossings(Scorer *scorer, Datum key, TimestampTz at, bool row_in_slot,
 
 	for (int i = 0; i < MAX_DUE_CROSSINGS; i++)
 	{
-		ScorerChange step = {.cause = CAUSE_DECAY,.row_in_slot = row_in_slot};
+		ScorerChange step = {.cause = CAUSE_DECAY,.row_in_slot = row_in_slot,.settles = true};
 		StateRow	old;
 
 		CHECK_FOR_INTERRUPTS();

@@ -98,6 +98,7 @@ typedef struct ScorerChange
 	Cause		cause;
 	bool		row_in_slot;	/* the lead's row need not be read */
 	bool		dry_run;		/* nothing is to be told of it */
+	bool		settles;		/* it is a crossing before the change itself */
 
 	/* by hand */
 	LeadStage	only_from;		/* 0: from wherever it is */

@@ -84,8 +84,10 @@ END
 \$do\$;
 RESET search_path;
 -- a history that no recomputation knows
-UPDATE leadscore.crm_big_state SET stage = 'mql', stage_since = '2024-02-02 UTC' WHERE lead_key = 5;
-UPDATE leadscore.zcrm_big_state SET stage = 'mql', stage_since = '2024-02-02 UTC' WHERE lead_key = 5;
+UPDATE leadscore.crm_big_state SET stage = 'mql' WHERE lead_key = 5;
+UPDATE leadscore.zcrm_big_state SET stage = 'mql' WHERE lead_key = 5;
+UPDATE leadscore.crm_big_state SET stage_since = '2024-02-02 UTC' WHERE lead_key = 5;
+UPDATE leadscore.zcrm_big_state SET stage_since = '2024-02-02 UTC' WHERE lead_key = 5;
 UPDATE leadscore.zcrm_text_state SET channel = 'phone' WHERE lead_key = 'Ref 5';
 -- a rescore that is half done
 UPDATE leadscore.rule SET points = 20 WHERE model ~ 'looked' AND parameter = 'size';
