@@ -167,7 +167,8 @@ $subscriber->safe_psql('reports', <<'EOS');
 CREATE SCHEMA leadscore;
 CREATE TABLE leadscore.m_state (lead_key int PRIMARY KEY, fit float8, engagement_points float8, engagement_base float8, score_bound float8, scored_at timestamptz, rules_version bigint, stage_since timestamptz,
 	next_change_at timestamptz, row_changes_at timestamptz, created_at timestamptz, score int, stage text, disqualified boolean, has_problem boolean, lead_exists boolean, fading boolean, consent boolean,
-	temperature text, grade text, channel text, engagement text, kept_rules bigint[], match_values text[]);
+	temperature text, grade text, channel text, engagement text, kept_rules bigint[], match_values text[], history_at timestamptz, pinned_until timestamptz, rearmed int, stage_settled boolean,
+	announced text, status text, pin_reason text);
 EOS
 $subscriber->safe_psql('reports', "CREATE SUBSCRIPTION reports CONNECTION '" . $publisher->connstr . " dbname=postgres' PUBLICATION states");
 $subscriber->wait_for_subscription_sync($publisher, 'reports', 'reports');
