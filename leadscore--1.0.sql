@@ -3916,13 +3916,14 @@ CREATE TABLE leadscore.history (
 	announced		text COLLATE "C",
 	rules			bigint[],
 	rules_version	bigint NOT NULL DEFAULT 0,
-	changed_by		name NOT NULL DEFAULT SESSION_USER,
+	changed_by		text NOT NULL DEFAULT SESSION_USER,
 	reason			text,
-	PRIMARY KEY (at, xact, xact_order)
+	PRIMARY KEY (xact, xact_order, at)
 ) PARTITION BY RANGE (at);
 CREATE TABLE leadscore.history_default PARTITION OF leadscore.history DEFAULT;
-CREATE INDEX history_lead_idx ON leadscore.history (model, lead_key, at, xact, xact_order);
-CREATE INDEX history_xact_idx ON leadscore.history (xact, xact_order);
+CREATE INDEX history_lead_idx ON leadscore.history (model, lead_key, at);
+/* rows come nearly in the order of their time */
+CREATE INDEX history_at_idx ON leadscore.history USING brin (at);
 COMMENT ON TABLE leadscore.history IS
 'History: one row for every change of a lead''s fit, temperature, grade or stage.  Rows are only ever added; leadscore.drop_history() and leadscore.forget() alone remove any.  Of one lead, the order is (at, xact, xact_order).';
 COMMENT ON COLUMN leadscore.history.at IS 'When the change was true; no two transactions change a lead at the same time.';
@@ -4149,7 +4150,7 @@ BEGIN
 		   h.from_score, h.score, h.fit, h.engagement, h.disqualified, h.channel,
 		   ARRAY(SELECT unnest(h.rules) EXCEPT SELECT unnest(b.rules) ORDER BY 1),
 		   ARRAY(SELECT unnest(b.rules) EXCEPT SELECT unnest(h.rules) ORDER BY 1),
-		   h.rules_version, h.changed_by::text, h.reason
+		   h.rules_version, h.changed_by, h.reason
 	FROM leadscore.history h
 	LEFT JOIN LATERAL (
 		SELECT p.rules FROM leadscore.history p

@@ -87,7 +87,7 @@ struct HistoryWriter
 {
 	MemoryContext context;
 	List	   *partitions;
-	Name		user;			/* who is logged in */
+	Datum		user;			/* who is logged in, as text */
 };
 
 /* Rows of a transaction are numbered. */
@@ -314,12 +314,13 @@ history_add(HistoryWriter *writer, const char *model, const char *lead_key,
 	FullTransactionId xact = GetTopFullTransactionId();
 	TupleTableSlot *slot = partition->slot;
 
-	if (writer->user == NULL)
+	if (writer->user == (Datum) 0)
 	{
 		char	   *user = GetUserNameFromId(GetSessionUserId(), true);
+		MemoryContext caller = MemoryContextSwitchTo(writer->context);
 
-		writer->user = MemoryContextAllocZero(writer->context, NAMEDATALEN);
-		namestrcpy(writer->user, user != NULL ? user : "");
+		writer->user = CStringGetTextDatum(user != NULL ? user : "");
+		MemoryContextSwitchTo(caller);
 	}
 
 	ExecClearTuple(slot);
@@ -351,7 +352,7 @@ history_add(HistoryWriter *writer, const char *model, const char *lead_key,
 	if (entry->rules != (Datum) 0)
 		set_column(partition, HISTORY_RULES, entry->rules);
 	copy_column(partition, HISTORY_RULES_VERSION, after, STATE_RULES_VERSION);
-	set_column(partition, HISTORY_CHANGED_BY, NameGetDatum(writer->user));
+	set_column(partition, HISTORY_CHANGED_BY, writer->user);
 	if (entry->reason != NULL)
 		set_column(partition, HISTORY_REASON, CStringGetTextDatum(entry->reason));
 	ExecStoreVirtualTuple(slot);
