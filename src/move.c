@@ -78,24 +78,18 @@ require_scorer(const char *model)
 static void
 lock_lead(Scorer *scorer, Oid key_type, Datum key)
 {
-	int			found;
+	const char *target = qualified_relation_name(scorer->target);
 
-	SPI_connect();
-	found = SPI_execute_with_args(psprintf("SELECT FROM %s t WHERE t.%s OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
-										   qualified_relation_name(scorer->target),
-										   quote_identifier(scorer->key_column)),
-								  1, &key_type, &key, NULL, false, 1);
-	if (found != SPI_OK_SELECT)
-		elog(ERROR, "could not lock a lead of scoring model \"%s\"", scorer->model);
-	found = (int) SPI_processed;
-	SPI_finish();
-	if (found == 0)
+	if (relation_lock_rows(scorer->target, psprintf("%s lock", scorer->model),
+						   psprintf("SELECT FROM %s t WHERE t.%s OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+									target, quote_identifier(scorer->key_column)),
+						   key_type, key) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("lead %s of scoring model \"%s\" does not exist",
 						key_text(key, key_type), scorer->model),
 				 errdetail("Table %s has no such row that you may change.",
-						   qualified_relation_name(scorer->target))));
+						   target)));
 }
 
 /*

@@ -401,6 +401,38 @@ relation_query(Oid relid, const char *name, bool as_owner, const char *query,
 }
 
 /*
+ * relation_lock_rows
+ *		Run a query with one parameter that locks rows of a relation, as the
+ *		current user, who needs the right to.  Returns how many there are.  The
+ *		plan is kept as by relation_query().
+ */
+uint64
+relation_lock_rows(Oid relid, const char *name, const char *query, Oid type,
+				   Datum value)
+{
+	SourcePlan *plan;
+	uint64		nrows = 0;
+
+	SPI_connect();
+	plan = get_plan(name, query, type);
+	plan->busy++;
+	PG_TRY();
+	{
+		if (SPI_execute_plan(plan->plan, &value, NULL, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not lock rows of %s", qualified_relation_name(relid));
+		nrows = SPI_processed;
+	}
+	PG_FINALLY();
+	{
+		plan->busy--;
+	}
+	PG_END_TRY();
+	SPI_finish();
+
+	return nrows;
+}
+
+/*
  * source_read
  *		Read the row of a lead into the rulebook's slot.
  *

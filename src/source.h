@@ -50,6 +50,9 @@ extern void relation_query(Oid relid, const char *name, bool as_owner,
 						   Snapshot snapshot, SourceRowFunction function,
 						   void *arg);
 
+extern uint64 relation_lock_rows(Oid relid, const char *name, const char *query,
+								 Oid type, Datum value);
+
 /* Reads leads by keys of a given type. */
 typedef struct LeadReader LeadReader;
 
