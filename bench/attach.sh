@@ -41,12 +41,14 @@ VALUES (nextval('bench.lead_number'), 'lead@example.com', 'medium', 'specialist'
 # single_race RACE SCRIPT CONTENDER...: transactions of pgbench by one client;
 # in SCRIPT, NAME is the contender's.  Whose turn it is, is drawn for each
 # transaction, so that they all meet the same disk and the same neighbours.
+# A contender that has a variable script_NAME has a script of its own.
 single_race() {
-	local race=$1 script=$2 round name names files=() before=$SECONDS dir=$WORK/pgbench
+	local race=$1 script=$2 round name own names files=() before=$SECONDS dir=$WORK/pgbench
 	shift 2
 	mkdir -p "$dir"
 	for name; do
-		printf '%s\n' "${script//NAME/$name}" >"$dir/$name.sql"
+		own=script_$name
+		printf '%s\n' "${!own:-${script//NAME/$name}}" >"$dir/$name.sql"
 		files+=(-f "$dir/$name.sql@1")
 	done
 	names=$(list "$@")
