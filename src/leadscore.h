@@ -12,11 +12,14 @@
  *	decay.c		 time that has passed       -> what is left
  *	engagement.c what a lead did            -> its summary, a type
  *	activity.c	 summary                    -> weight of a rule
+ *	transition.c conditions on moves        -> what has to be waited for
  *	rulebook.c	 rule tables                -> compiled, cached rulebook
  *	evaluate.c	 rulebook x row             -> evaluation
  *	crossing.c	 evaluation                 -> when time alone changes it
  *	source.c	 key of a lead              -> its row of the source
  *	state.c		 row                        -> row of the state table
+ *	history.c	 change of a lead           -> row of leadscore.history
+ *	stage.c		 row of the state table     -> moves along the funnel
  *	event.c		 row of an activity source  -> what it counts for
  *	pending.c	 activities of later        -> rows of leadscore.pending_activity
  *	recall.c	 lead and time              -> what it had done by then
@@ -27,6 +30,7 @@
  *
  *	problem.c	 error                      -> row of leadscore.problem
  *	settle.c	 what was written           -> what is looked at again at commit
+ *	announce.c	 crossing                   -> NOTIFY, as the transaction commits
  *	collect.c	 events of a transaction    -> what it owes its leads at commit
  *	scorer.c	 lead                       -> read, evaluated, stored
  *	fold.c		 what was collected         -> scorer, as the transaction commits
@@ -36,6 +40,7 @@
  *	watch.c		 trigger on a look-up       -> scorer, for the leads concerned
  *	rebuild.c	 all events                 -> what each lead did
  *	rescore.c	 all leads, or those due    -> scorer, in batches
+ *	move.c		 call of whoever moves leads -> scorer
  *	live.c		 stored row                 -> evaluation as of now, hot list
  *	attach.c	 call of the leads' owner   -> call as the extension's owner
  *
