@@ -128,6 +128,14 @@ typedef bool TU_UpdateIndexes;
 #endif
 
 /*
+ * get_op_index_interpretation(operator): what an operator means where rows are
+ * kept in order; B-trees were the only ones before 18.
+ */
+#if PG_VERSION_NUM < 180000
+#define get_op_index_interpretation(operator) get_op_btree_interpretation(operator)
+#endif
+
+/*
  * TupleDescFinalize(desc): a row type made by hand is complete.
  *
  * From 19 on it has to be told.

@@ -188,9 +188,7 @@ add_constant(Funnel *funnel, ScoredValue value, Node *other)
 static bool
 is_comparison(Oid operator)
 {
-	List	   *interpretations = get_op_btree_interpretation(operator);
-
-	return interpretations != NIL;
+	return get_op_index_interpretation(operator) != NIL;
 }
 
 static bool
