@@ -213,7 +213,8 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 				 errhint("Let the rule's half_life, within or inactive_for say how its age matters.")));
 	if (model->over_events)
 		require_stored_columns(condition.columns, RelationGetDescr(source), what);
-	if (model->attached && !model->over_events && type != TIMESTAMPTZOID)
+	if (model->attached && !model->over_events && !model->over_scored &&
+		type != TIMESTAMPTZOID)
 	{
 		ClockProblem problem = {0};
 
