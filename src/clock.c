@@ -75,7 +75,8 @@ typedef struct Transition
 static bool
 is_clock(Node *node)
 {
-	return IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC;
+	return IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXEC &&
+		((Param *) node)->paramid < NUM_CLOCKS;
 }
 
 /*
