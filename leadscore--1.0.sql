@@ -1269,7 +1269,8 @@ BEGIN
 			   WHERE t.tgrelid IN (SELECT c.oid FROM pg_class c
 								   WHERE c.relnamespace = 'leadscore'::regnamespace
 									 AND c.relname IN ('model', 'factor', 'activity_source', 'rule', 'threshold', 'problem',
-													   'attachment', 'watched', 'unsettled_lead', 'pending_activity', 'rescore_run'))
+													   'attachment', 'watched', 'unsettled_lead', 'pending_activity', 'rescore_run',
+													   'sla', 'sla_breach', 'sla_progress'))
 				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
@@ -3255,6 +3256,8 @@ CREATE FUNCTION leadscore._advance_step(model text, size integer, at timestamptz
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	done	bigint;
 BEGIN
 	IF NOT EXISTS (SELECT FROM leadscore.attachment a WHERE a.model = _advance_step.model) THEN
 		RAISE EXCEPTION USING
@@ -3262,7 +3265,11 @@ BEGIN
 			MESSAGE = format('scoring model "%s" is not attached', _advance_step.model),
 			HINT = format('Call leadscore.attach(%L) first.', _advance_step.model);
 	END IF;
-	RETURN leadscore._advance_batch(_advance_step.model, size, at);
+	done := leadscore._advance_batch(_advance_step.model, size, at);
+	IF done < size AND EXISTS (SELECT FROM leadscore.sla s WHERE s.model = _advance_step.model) THEN
+		PERFORM leadscore._record_sla_breaches(_advance_step.model, at);
+	END IF;
+	RETURN done;
 END
 $$;
 COMMENT ON FUNCTION leadscore._advance_step(text, integer, timestamptz) IS
@@ -3306,7 +3313,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE leadscore.advance(integer, timestamptz) IS
-'Brings the states of those leads up to date that time alone has changed by now, or by at: whose temperature or grade is another, and whose activities were dated ahead.  Touches no others, at most limit of them (NULL: all), in the order in which their time came, with a commit after each thousand.  Leads that somebody else holds are left for the next time, so that several sessions may call it.  Goes over the attached models whose leads'' table belongs to the caller.  Views are right without it.  Not inside a transaction block.  Errors: 22023 limit, 2D000 in a transaction block.';
+'Brings the states of those leads up to date that time alone has changed by now, or by at: whose temperature or grade is another, and whose activities were dated ahead; and records the response times that were missed (leadscore.sla_breach).  Touches no others, at most limit of them (NULL: all), in the order in which their time came, with a commit after each thousand.  Leads that somebody else holds are left for the next time, so that several sessions may call it.  Goes over the attached models whose leads'' table belongs to the caller.  Views are right without it.  Not inside a transaction block.  Errors: 22023 limit, 2D000 in a transaction block.';
 
 CREATE VIEW leadscore.rescore_progress AS
 SELECT r.model, r.version, r.finished, r.started_at, r.updated_at, r.seen, r.total, r.written,
@@ -4244,8 +4251,1000 @@ END
 $$;
 
 --
--- SLA
+-- SLA: how soon leads are to be answered, and how soon they are
 --
+-- Clocks are not stored: they come from history, and responses from the events'
+-- own tables, so that what is delivered late or mended is right at once.  Only
+-- that a deadline was missed is recorded, once, with the message it gives.
+--
+
+/* Visits to a stage are looked up by their entry. */
+CREATE INDEX history_entry_idx ON leadscore.history (model, to_stage, at)
+	WHERE from_stage::integer IS DISTINCT FROM to_stage::integer;
+
+CREATE TABLE leadscore.calendar (
+	name			text COLLATE "C" PRIMARY KEY,
+	time_zone		text NOT NULL,
+	description		text,
+	CONSTRAINT calendar_name_check CHECK (name <> '')
+);
+COMMENT ON TABLE leadscore.calendar IS
+'Calendars: when sales is at work.  A service level may name one; then its time runs only while that is open.';
+COMMENT ON COLUMN leadscore.calendar.name IS 'Name of the calendar.';
+COMMENT ON COLUMN leadscore.calendar.time_zone IS 'Time zone of its hours and holidays: they are what clocks on the wall say there.';
+COMMENT ON COLUMN leadscore.calendar.description IS 'Whose hours they are.';
+
+CREATE TABLE leadscore.calendar_hours (
+	calendar		text COLLATE "C" NOT NULL
+					REFERENCES leadscore.calendar ON UPDATE CASCADE ON DELETE CASCADE,
+	weekday			smallint NOT NULL,
+	opens			time NOT NULL,
+	closes			time NOT NULL,
+	PRIMARY KEY (calendar, weekday, opens),
+	CONSTRAINT calendar_hours_weekday_check CHECK (weekday BETWEEN 1 AND 7),
+	CONSTRAINT calendar_hours_order_check CHECK (opens < closes)
+);
+COMMENT ON TABLE leadscore.calendar_hours IS
+'Open hours of a calendar, several a day if need be; hours over midnight are two rows.';
+COMMENT ON COLUMN leadscore.calendar_hours.calendar IS 'Calendar that they belong to.';
+COMMENT ON COLUMN leadscore.calendar_hours.weekday IS 'Day of the week, from 1 (Monday) to 7 (Sunday).';
+COMMENT ON COLUMN leadscore.calendar_hours.opens IS 'First moment that is open, by the clock on the wall.';
+COMMENT ON COLUMN leadscore.calendar_hours.closes IS 'First moment that is closed again; 24:00 is the end of the day.';
+
+CREATE TABLE leadscore.holiday (
+	calendar		text COLLATE "C" NOT NULL
+					REFERENCES leadscore.calendar ON UPDATE CASCADE ON DELETE CASCADE,
+	day				date NOT NULL,
+	description		text,
+	PRIMARY KEY (calendar, day),
+	CONSTRAINT holiday_day_check CHECK (isfinite(day))
+);
+COMMENT ON TABLE leadscore.holiday IS 'Days on which a calendar is closed.';
+COMMENT ON COLUMN leadscore.holiday.calendar IS 'Calendar that they belong to.';
+COMMENT ON COLUMN leadscore.holiday.day IS 'The day, in the calendar''s time zone.';
+COMMENT ON COLUMN leadscore.holiday.description IS 'What is celebrated.';
+
+CREATE TABLE leadscore.sla (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	stage			leadscore.lead_stage NOT NULL,
+	starts			text COLLATE "C" NOT NULL DEFAULT 'stage',
+	request_at		text,
+	respond_within	interval NOT NULL DEFAULT '24:00',
+	target_within	interval NOT NULL DEFAULT '1:00',
+	response_activity text COLLATE "C",
+	response_condition text,
+	response_stages	leadscore.lead_stage[],
+	calendar		text COLLATE "C" REFERENCES leadscore.calendar ON UPDATE CASCADE,
+	description		text,
+	search_path		text,
+	PRIMARY KEY (model, stage),
+	-- a matrix that is written anew brings its activity sources again
+	FOREIGN KEY (model, response_activity) REFERENCES leadscore.activity_source (model, name)
+		ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED,
+	CONSTRAINT sla_starts_check CHECK (starts IN ('stage', 'request')),
+	CONSTRAINT sla_request_at_check CHECK ((starts = 'request') = (request_at IS NOT NULL)),
+	CONSTRAINT sla_respond_within_check CHECK (respond_within > '0' AND respond_within <= '3660 days'
+		AND extract(month FROM respond_within) = 0 AND extract(year FROM respond_within) = 0),
+	CONSTRAINT sla_target_within_check CHECK (target_within > '0' AND target_within <= '3660 days'
+		AND extract(month FROM target_within) = 0 AND extract(year FROM target_within) = 0),
+	CONSTRAINT sla_response_condition_check CHECK (response_condition IS NULL OR response_activity IS NOT NULL),
+	CONSTRAINT sla_response_check CHECK (response_stages IS NULL OR response_activity IS NULL),
+	CONSTRAINT sla_response_stages_check CHECK (cardinality(response_stages) > 0
+		AND array_position(response_stages, NULL) IS NULL AND stage OPERATOR(leadscore.<>) ALL (response_stages))
+);
+COMMENT ON TABLE leadscore.sla IS
+'Service levels: how soon leads that enter a stage are to be answered, and what an answer is.  leadscore.sla_clocks() and the view leadscore.sla_clock show how it goes, leadscore.sla_report and leadscore.sla_band how it went.';
+COMMENT ON COLUMN leadscore.sla.model IS 'Model whose leads they are.';
+COMMENT ON COLUMN leadscore.sla.stage IS 'Stage in which leads wait for an answer; each entry opens a clock, which leaving the stage closes.';
+COMMENT ON COLUMN leadscore.sla.starts IS 'From when on the time counts: stage (the entry into the stage) or request (the lead''s own request).';
+COMMENT ON COLUMN leadscore.sla.request_at IS 'With starts = request: SQL expression over the columns of the model''s source that gives the time of the lead''s request (timestamptz).  It belongs to the visit to the stage that was going on or came next; a visit without one has no clock.  Of several requests only the one that the expression gives is known.';
+COMMENT ON COLUMN leadscore.sla.respond_within IS 'Time in which the lead is to be answered; an answer exactly at its end is in time.  A day has 24 hours, of open time if there is a calendar; months are refused.';
+COMMENT ON COLUMN leadscore.sla.target_within IS 'Time in which it should be answered, shown beside.';
+COMMENT ON COLUMN leadscore.sla.response_activity IS 'Activity source of the model whose events are responses; NULL: leaving the stage for another is one, as response_stages says.';
+COMMENT ON COLUMN leadscore.sla.response_condition IS 'SQL boolean expression over an event''s row: only those for which it is true are responses; NULL: all.  It must not read the clock.';
+COMMENT ON COLUMN leadscore.sla.response_stages IS 'Without response_activity: stages that a move to is a response, whoever makes it; NULL: every stage further on that somebody moves the lead to, but for the model''s accepted_stage: acceptance is no response, nor is an automatic move.';
+COMMENT ON COLUMN leadscore.sla.calendar IS 'Calendar of open hours in which the time runs; NULL: it always does.';
+COMMENT ON COLUMN leadscore.sla.description IS 'What was agreed, and with whom.';
+COMMENT ON COLUMN leadscore.sla.search_path IS 'Schemas in which the names of the expressions are looked up; filled with the writer''s search_path.';
+
+CREATE TABLE leadscore.sla_breach (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	lead_key		text COLLATE "C" NOT NULL,
+	stage			leadscore.lead_stage NOT NULL,
+	started_at		timestamptz NOT NULL,
+	deadline		timestamptz NOT NULL,
+	recorded_at		timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (model, lead_key, stage, started_at)
+);
+COMMENT ON TABLE leadscore.sla_breach IS
+'Deadlines that were missed, each recorded once, as leadscore.advance() came by.  A record stays, even if a response turns up later that was in time: whether the deadline was missed by what is known now, leadscore.sla_clocks() says.';
+COMMENT ON COLUMN leadscore.sla_breach.model IS 'Model whose lead it is.';
+COMMENT ON COLUMN leadscore.sla_breach.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.sla_breach.stage IS 'Stage in which it waited.';
+COMMENT ON COLUMN leadscore.sla_breach.started_at IS 'When its clock started.';
+COMMENT ON COLUMN leadscore.sla_breach.deadline IS 'When it was to be answered.';
+COMMENT ON COLUMN leadscore.sla_breach.recorded_at IS 'When this was recorded.';
+
+CREATE TABLE leadscore.sla_progress (
+	model			text COLLATE "C" NOT NULL,
+	stage			leadscore.lead_stage NOT NULL,
+	xact			xid8 NOT NULL,
+	undecided_since	timestamptz NOT NULL,
+	PRIMARY KEY (model, stage),
+	FOREIGN KEY (model, stage) REFERENCES leadscore.sla ON UPDATE CASCADE ON DELETE CASCADE
+);
+COMMENT ON TABLE leadscore.sla_progress IS
+'How far breaches of each service level have been recorded.  No row: all visits are looked at once more.';
+COMMENT ON COLUMN leadscore.sla_progress.model IS 'Model.';
+COMMENT ON COLUMN leadscore.sla_progress.stage IS 'Stage.';
+COMMENT ON COLUMN leadscore.sla_progress.xact IS 'History of transactions before this one has been seen.';
+COMMENT ON COLUMN leadscore.sla_progress.undecided_since IS 'Of what has been seen, the first entry into the stage whose deadline was still to come.';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.calendar', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.calendar_hours', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.holiday', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.sla', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.sla_breach', '');
+
+CREATE FUNCTION leadscore.check_sla_row() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_check_sla_row'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.check_sla_row() IS
+'Trigger on leadscore.sla: compiles the expressions and fills in search_path';
+REVOKE ALL ON FUNCTION leadscore.check_sla_row() FROM PUBLIC;
+
+CREATE FUNCTION leadscore.after_sla_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM leadscore._require_own_triggers();
+	DELETE FROM leadscore.sla_progress p
+	WHERE p.model = NEW.model AND p.stage OPERATOR(leadscore.=) NEW.stage;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore.after_sla_changed() IS
+'Trigger on leadscore.sla: what was decided by another service level is decided anew';
+REVOKE ALL ON FUNCTION leadscore.after_sla_changed() FROM PUBLIC;
+
+CREATE FUNCTION leadscore.check_calendar_row() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- an unknown time zone is an error
+	PERFORM now() AT TIME ZONE NEW.time_zone;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_calendar_row() IS
+'Trigger on leadscore.calendar: the time zone must be known';
+
+CREATE FUNCTION leadscore.check_calendar_hours() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	wrong record;
+BEGIN
+	SELECT h.calendar, h.weekday, h.opens, h.closes, h.next_opens INTO wrong
+	FROM (SELECT c.*, lead(c.opens) OVER (PARTITION BY c.calendar, c.weekday ORDER BY c.opens) AS next_opens
+		  FROM leadscore.calendar_hours c) h
+	WHERE h.next_opens < h.closes
+	ORDER BY h.calendar, h.weekday, h.opens LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'check_violation',
+			MESSAGE = format('hours of calendar "%s" overlap', wrong.calendar),
+			DETAIL = format('On day %s of the week it opens at %s, before it closes at %s.', wrong.weekday, wrong.next_opens, wrong.closes);
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_calendar_hours() IS
+'Trigger on leadscore.calendar_hours: hours of a day do not overlap';
+
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.sla
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_sla_row();
+CREATE TRIGGER changed AFTER UPDATE OF starts, request_at, respond_within, response_activity, response_condition,
+	response_stages, calendar ON leadscore.sla
+	FOR EACH ROW EXECUTE FUNCTION leadscore.after_sla_changed();
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.calendar
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_calendar_row();
+CREATE TRIGGER check_hours AFTER INSERT OR UPDATE ON leadscore.calendar_hours
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.check_calendar_hours();
+
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.calendar_hours
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.calendar_hours
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.holiday
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.holiday
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.sla
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.sla
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.sla_breach
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.sla_breach
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+
+DO $$
+DECLARE
+	t record;
+BEGIN
+	FOR t IN SELECT g.tgrelid::pg_catalog.regclass AS relation, g.tgname
+			 FROM pg_catalog.pg_trigger g
+			 WHERE g.tgrelid = ANY ('{leadscore.sla,leadscore.sla_breach,leadscore.calendar,leadscore.calendar_hours,leadscore.holiday}'::pg_catalog.regclass[])
+			   AND NOT g.tgisinternal
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.relation, t.tgname);
+	END LOOP;
+END
+$$;
+
+/*
+ * Business hours.  In all of these the session's time zone is UTC, so that a
+ * day is 24 hours long.
+ */
+
+CREATE FUNCTION leadscore._zone_offsets(time_zone text, since timestamptz, until timestamptz)
+RETURNS TABLE (starts timestamptz, ends timestamptz, utc_offset interval)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+DECLARE
+	low		timestamptz := date_trunc('second', since);
+	high	timestamptz;
+	upper	timestamptz;
+	middle	timestamptz;
+BEGIN
+	starts := low;
+	utc_offset := (low AT TIME ZONE time_zone) - (low AT TIME ZONE 'UTC');
+	WHILE low < until LOOP
+		-- no time zone changes its offset twice within a day
+		upper := low + interval '1 day';
+		high := upper;
+		IF (high AT TIME ZONE time_zone) - (high AT TIME ZONE 'UTC') <> utc_offset THEN
+			-- at a whole second in between
+			WHILE high - low > interval '1 second' LOOP
+				middle := date_trunc('second', low + (high - low) / 2);
+				IF (middle AT TIME ZONE time_zone) - (middle AT TIME ZONE 'UTC') = utc_offset THEN
+					low := middle;
+				ELSE
+					high := middle;
+				END IF;
+			END LOOP;
+			ends := high;
+			RETURN NEXT;
+			starts := high;
+			utc_offset := (high AT TIME ZONE time_zone) - (high AT TIME ZONE 'UTC');
+		END IF;
+		low := upper;
+	END LOOP;
+	ends := low;
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION leadscore._zone_offsets(text, timestamptz, timestamptz) IS
+'Internal: the offsets from UTC that a time zone has between two times, or a little longer, each from when to when.';
+
+CREATE FUNCTION leadscore._open_periods(calendar text, since timestamptz, until timestamptz)
+RETURNS TABLE (opens timestamptz, closes timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+#variable_conflict use_column
+DECLARE
+	c leadscore.calendar;
+BEGIN
+	SELECT * INTO c FROM leadscore.calendar k WHERE k.name = _open_periods.calendar;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('calendar "%s" does not exist', _open_periods.calendar),
+			HINT = 'The table leadscore.calendar lists the calendars.';
+	END IF;
+	IF NOT EXISTS (SELECT FROM leadscore.calendar_hours h WHERE h.calendar = c.name) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('calendar "%s" is never open', c.name),
+			HINT = 'Write its open hours into leadscore.calendar_hours.';
+	END IF;
+	IF NOT (isfinite(since) AND isfinite(until)) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'datetime_field_overflow',
+			MESSAGE = 'business hours are counted from one finite time to another';
+	END IF;
+	-- a moment is open if the clock on the wall says so: an hour that is skipped
+	-- in spring has no moments, one that comes twice in autumn has all of its
+	-- moments twice
+	RETURN QUERY
+	SELECT lower(r.period), upper(r.period)
+	FROM unnest((SELECT range_agg(tstzrange(p.opens, p.closes))
+				 FROM (SELECT greatest((d.day + h.opens - z.utc_offset) AT TIME ZONE 'UTC', z.starts, since) AS opens,
+							  least((d.day + h.closes - z.utc_offset) AT TIME ZONE 'UTC', z.ends, until) AS closes
+					   FROM leadscore._zone_offsets(c.time_zone, since, until) z,
+							generate_series(date_trunc('day', z.starts AT TIME ZONE 'UTC' + z.utc_offset) - interval '1 day',
+											z.ends AT TIME ZONE 'UTC' + z.utc_offset, interval '1 day') d(day)
+					   JOIN leadscore.calendar_hours h ON h.weekday = extract(isodow FROM d.day)
+					   WHERE h.calendar = c.name
+						 AND NOT EXISTS (SELECT FROM leadscore.holiday o WHERE o.calendar = c.name AND o.day = d.day::date)) p
+				 WHERE p.opens < p.closes)) r(period)
+	ORDER BY 1;
+END
+$$;
+COMMENT ON FUNCTION leadscore._open_periods(text, timestamptz, timestamptz) IS
+'Internal: when a calendar is open between two times, in order.  Errors: 42704 no such calendar, 55000 never open, 22008 infinite.';
+
+CREATE FUNCTION leadscore._business_deadlines(calendar text, starts timestamptz[], duration interval)
+RETURNS TABLE (start timestamptz, deadline timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+#variable_conflict use_column
+DECLARE
+	needed		bigint := extract(epoch FROM duration) * 1000000;
+	span		interval := interval '14 days' + 5 * duration;
+	first_start	timestamptz;
+	last_start	timestamptz;
+	opens_at	timestamptz[];
+	closes_at	timestamptz[];
+	open_before	bigint[];		-- microseconds, up to each of these periods
+	available	bigint;
+BEGIN
+	SELECT min(s.at), max(s.at) INTO first_start, last_start FROM unnest(starts) s(at);
+	IF first_start IS NULL THEN
+		RETURN;
+	END IF;
+	-- as far as there is enough open time after the last start
+	LOOP
+		SELECT array_agg(p.opens ORDER BY p.opens), array_agg(p.closes ORDER BY p.opens), array_agg(p.before ORDER BY p.opens),
+			   sum(extract(epoch FROM p.closes - greatest(p.opens, last_start)) * 1000000) FILTER (WHERE p.closes > last_start)
+		INTO opens_at, closes_at, open_before, available
+		FROM (SELECT o.opens, o.closes,
+					 (sum(extract(epoch FROM o.closes - o.opens) * 1000000) OVER (ORDER BY o.opens)
+					  - extract(epoch FROM o.closes - o.opens) * 1000000)::bigint AS before
+			  FROM leadscore._open_periods(_business_deadlines.calendar, first_start, last_start + span) o) p;
+		EXIT WHEN available >= needed;
+		IF span > interval '36525 days' THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'datetime_field_overflow',
+				MESSAGE = format('calendar "%s" is not open for %s in the hundred years after %s',
+								 _business_deadlines.calendar, duration, last_start);
+		END IF;
+		span := 2 * span;
+	END LOOP;
+	RETURN QUERY
+	SELECT s.at,
+		   CASE WHEN needed = 0 THEN s.at
+				ELSE opens_at[e.period] + (e.open_time - open_before[e.period]) * interval '1 microsecond' END
+	FROM unnest(starts) s(at),
+		 LATERAL (SELECT width_bucket(s.at, opens_at) AS period OFFSET 0) i,
+		 -- open time from the first start on at which the time is up, and in which period
+		 LATERAL (SELECT CASE WHEN i.period = 0 THEN 0
+							  ELSE open_before[i.period]
+								   + (extract(epoch FROM least(s.at, closes_at[i.period]) - opens_at[i.period]) * 1000000)::bigint
+						 END + needed AS open_time OFFSET 0) n,
+		 LATERAL (SELECT n.open_time, width_bucket(n.open_time - 1, open_before) AS period OFFSET 0) e;
+END
+$$;
+COMMENT ON FUNCTION leadscore._business_deadlines(text, timestamptz[], interval) IS
+'Internal: leadscore.business_deadline() for many starts at once, none of them NULL.';
+
+CREATE FUNCTION leadscore.business_deadline(calendar text, start timestamptz, duration interval) RETURNS timestamptz
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+BEGIN
+	IF start IS NULL OR duration IS NULL THEN
+		RETURN NULL;
+	END IF;
+	IF duration < interval '0' OR extract(month FROM duration) <> 0 OR extract(year FROM duration) <> 0 OR NOT isfinite(duration) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'duration must not be negative, infinite or contain months',
+			HINT = 'Say 30 days, for example; a day has 24 hours.';
+	END IF;
+	IF calendar IS NULL THEN
+		RETURN start + duration;
+	END IF;
+	RETURN (SELECT d.deadline FROM leadscore._business_deadlines(calendar, ARRAY[start], duration) d);
+END
+$$;
+COMMENT ON FUNCTION leadscore.business_deadline(text, timestamptz, interval) IS
+'When a duration is up that begins at start and runs only while a calendar is open: the first moment by which it was open for as long.  Open hours are what the clock on the wall says, the duration is time that really passes; a day is 24 hours of it.  A duration of 0 gives start.  calendar NULL: time always runs; start or duration NULL gives NULL.  Errors: 42704 no such calendar, 55000 it is never open, 22008 not in the next hundred years, or start is infinite, 22023 the duration is negative or has months.';
+
+CREATE FUNCTION leadscore.business_time(calendar text, "from" timestamptz, "to" timestamptz) RETURNS interval
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+DECLARE
+	microseconds numeric;
+BEGIN
+	IF "from" IS NULL OR "to" IS NULL THEN
+		RETURN NULL;
+	END IF;
+	IF calendar IS NULL THEN
+		microseconds := extract(epoch FROM "to" - "from") * 1000000;
+	ELSE
+		SELECT coalesce(sum(extract(epoch FROM p.closes - p.opens)) * 1000000, 0) * CASE WHEN "from" <= "to" THEN 1 ELSE -1 END
+		INTO microseconds
+		FROM leadscore._open_periods(calendar, least("from", "to"), greatest("from", "to")) p;
+	END IF;
+	RETURN microseconds::double precision * interval '1 microsecond';
+END
+$$;
+COMMENT ON FUNCTION leadscore.business_time(text, timestamptz, timestamptz) IS
+'How long a calendar is open from one time to another, in hours, minutes and seconds that really pass; negative if they are the other way round.  calendar NULL: all of the time between; from or to NULL gives NULL.  Errors: 42704 no such calendar, 55000 it is never open, 22008 an infinite time.';
+
+/*
+ * Clocks
+ */
+
+CREATE FUNCTION leadscore._responses(model text, stage leadscore.lead_stage, keys text[])
+RETURNS TABLE (lead_key text, at timestamptz)
+AS 'MODULE_PATHNAME', 'leadscore_responses'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION leadscore._responses(text, leadscore.lead_stage, text[]) IS
+'Internal: lead and time of each event that is a response by the service level of a stage, of the leads with these keys, NULL: of all.  With the rights of the events'' owner for those who may read the states of the model, else with the caller''s.  Errors: 42704 no such model, service level or activity source, 42501, and what is wrong with the condition.';
+
+CREATE FUNCTION leadscore._requests(model text, stage leadscore.lead_stage, keys text[])
+RETURNS TABLE (lead_key text, at timestamptz)
+AS 'MODULE_PATHNAME', 'leadscore_requests'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION leadscore._requests(text, leadscore.lead_stage, text[]) IS
+'Internal: lead and time of its own request, by the service level of a stage; as leadscore._responses().';
+
+CREATE FUNCTION leadscore._state_has_key(model text, state text, key text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- a key that is none of the type is nobody's, and no error
+	SELECT CASE
+		WHEN a.atttypid = ANY ('{smallint,integer,bigint}'::regtype[]) THEN
+			format('%1$s.lead_key = CASE WHEN %2$s !~ ''^-?[0-9]{1,19}$'' THEN NULL
+					WHEN %2$s::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 THEN %2$s::bigint END', state, key)
+		WHEN a.atttypid = 'numeric'::regtype THEN
+			format('%1$s.lead_key = CASE WHEN %2$s ~ ''^-?[0-9]{1,200}([.][0-9]{1,200})?$'' THEN %2$s::numeric END', state, key)
+		WHEN a.atttypid = 'uuid'::regtype THEN
+			format('%1$s.lead_key = CASE WHEN %2$s ~ ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'' THEN %2$s::uuid END', state, key)
+		ELSE
+			format('%1$s.lead_key = (%2$s)::%3$s COLLATE %4$I.%5$I', state, key, format_type(a.atttypid, -1), n.nspname, c.collname)
+		END
+	FROM pg_attribute a
+	LEFT JOIN (pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace) ON c.oid = a.attcollation
+	WHERE a.attrelid = to_regclass(format('leadscore.%I', model || '_state')) AND a.attname = 'lead_key'
+$$;
+COMMENT ON FUNCTION leadscore._state_has_key(text, text, text) IS
+'Internal: SQL condition that a row of a model''s state table is of the lead with a key, given as text, such that the index serves; NULL if the model is not attached.';
+
+CREATE FUNCTION leadscore._sla_visits(which text, by_request boolean) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	moved	text := '%1$s.from_stage::integer IS DISTINCT FROM %1$s.to_stage::integer';
+	entry	text := 'SELECT h.lead_key, h.at, h.xact, h.xact_order FROM leadscore.history h
+					 WHERE h.model = $1 AND h.to_stage OPERATOR(leadscore.=) $2 AND h.at <= $3 AND ' || format(moved, 'h');
+BEGIN
+	-- of all visits it is known what became of the lead; that takes the moves of
+	-- all leads, in order
+	IF which = 'all' THEN
+		RETURN format($q$
+			SELECT v.*, lag(v.left_at) OVER (PARTITION BY v.lead_key ORDER BY v.entered_at, v.left_at) AS left_before
+			FROM (SELECT h.lead_key, h.at AS entered_at, lead(h.at) OVER w AS left_at, lead(h.to_stage) OVER w AS left_to,
+						 lead(h.automatic OR h.cause = 'accept') OVER w AS left_automatically,
+						 max(h.to_stage::integer) OVER w AS best_rank, last_value(h.to_stage::integer) OVER w AS last_rank,
+						 last_value(h.at) OVER w AS last_at, h.to_stage
+				  FROM leadscore.history h
+				  WHERE h.model = $1 AND h.at <= $3 AND %s
+				  WINDOW w AS (PARTITION BY h.lead_key ORDER BY h.at, h.xact, h.xact_order
+							   ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)) v
+			WHERE v.to_stage OPERATOR(leadscore.=) $2$q$, format(moved, 'h'));
+	END IF;
+
+	IF which IN ('running', 'lead') THEN
+		entry := entry || CASE which WHEN 'lead' THEN ' AND h.lead_key = $11' ELSE '' END || format(' AND NOT EXISTS (SELECT FROM leadscore.history l
+			WHERE l.model = $1 AND l.lead_key = h.lead_key AND (l.at, l.xact, l.xact_order) > (h.at, h.xact, h.xact_order)
+			  AND l.at <= $3 AND %s)', format(moved, 'l'));
+	ELSE
+		-- undecided when they were looked at last, or recorded since; a request
+		-- may come long after the entry
+		entry := format('%s%s UNION %1$s AND h.xact >= $4', entry, CASE WHEN by_request THEN '' ELSE ' AND h.at >= $5' END);
+	END IF;
+	RETURN format($q$
+		SELECT h.lead_key, h.at AS entered_at, x.at AS left_at, x.to_stage AS left_to, x.automatic OR x.cause = 'accept' AS left_automatically,
+			   NULL::integer AS best_rank, NULL::integer AS last_rank, NULL::timestamptz AS last_at, %1$s AS left_before
+		FROM (%2$s) h
+		LEFT JOIN LATERAL (
+			SELECT l.at, l.xact, l.to_stage, l.automatic, l.cause
+			FROM leadscore.history l
+			WHERE l.model = $1 AND l.lead_key = h.lead_key AND (l.at, l.xact, l.xact_order) > (h.at, h.xact, h.xact_order)
+			  AND l.at <= $3 AND %3$s
+			ORDER BY l.at, l.xact, l.xact_order LIMIT 1) x ON %4$s
+		WHERE %5$s$q$,
+		CASE WHEN by_request THEN format('(SELECT max(b.at) FROM leadscore.history b
+			WHERE b.model = $1 AND b.lead_key = h.lead_key AND (b.at, b.xact, b.xact_order) < (h.at, h.xact, h.xact_order)
+			  AND b.from_stage OPERATOR(leadscore.=) $2 AND %s)', format(moved, 'b'))
+			 ELSE 'NULL::timestamptz' END,
+		entry, format(moved, 'l'), CASE which WHEN 'new' THEN 'true' ELSE 'false' END,
+		CASE WHEN which = 'new' AND by_request THEN 'x.at IS NULL OR x.xact >= $4 OR h.xact >= $4' ELSE 'true' END);
+END
+$$;
+COMMENT ON FUNCTION leadscore._sla_visits(text, boolean) IS
+'Internal: query for the visits of leads to a stage ($1 model, $2 stage, $3 as of when): all; running, those that go on; lead, the one of a lead ($11) that goes on; or new, those recorded since a transaction ($4) or entered since a time ($5).';
+
+CREATE FUNCTION leadscore._sla_stage_clocks(model text, stage leadscore.lead_stage, at timestamptz, which text, xact xid8 DEFAULT NULL,
+	undecided_since timestamptz DEFAULT NULL, the_lead text DEFAULT NULL)
+RETURNS TABLE (lead_key text, entered_at timestamptz, started_at timestamptz, deadline timestamptz, target_at timestamptz,
+	responded_at timestamptz, attempts bigint, ended_at timestamptz, left_to leadscore.lead_stage, left_automatically boolean,
+	best_rank integer, last_rank integer, last_at timestamptz, outcome text, breached boolean)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+SET jit = off
+SET max_parallel_workers_per_gather = 0
+AS $$
+DECLARE
+	s			leadscore.sla;
+	by_request	boolean;
+	state		regclass := to_regclass(format('leadscore.%I', _sla_stage_clocks.model || '_state'));
+	accepted	leadscore.lead_stage;
+	some_hidden	boolean;
+	keys		text := CASE WHEN which = 'all' THEN 'NULL' ELSE 'ARRAY(SELECT DISTINCT k.lead_key FROM %s k)' END;
+	has_state	text;
+	response	text;
+BEGIN
+	SELECT * INTO s FROM leadscore.sla l
+	WHERE l.model = _sla_stage_clocks.model AND l.stage OPERATOR(leadscore.=) _sla_stage_clocks.stage;
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
+	SELECT m.accepted_stage, state IS NOT NULL AND row_security_active(m.target) INTO accepted, some_hidden
+	FROM leadscore.model m WHERE m.name = s.model;
+	by_request := s.starts = 'request';
+	IF state IS NOT NULL THEN
+		has_state := format('EXISTS (SELECT FROM %s st WHERE %s', state,
+							leadscore._state_has_key(s.model, 'st', '%1$s.lead_key'));
+	END IF;
+
+	IF s.response_activity IS NOT NULL THEN
+		-- what moved the lead into the stage is no response to that
+		response := format('
+			SELECT c.number, count(*) AS attempts, min(r.at) AS at
+			FROM clock c
+			JOIN leadscore._responses($1, $2, %s) r
+				ON r.lead_key = c.lead_key AND r.at %s c.started_at AND r.at <= coalesce(c.left_at, $3)
+			GROUP BY c.number', format(keys, 'clock'), CASE WHEN by_request THEN '>=' ELSE '>' END);
+	ELSE
+		-- a move that is made by itself is nobody's answer, unless it is listed
+		response := format('
+			SELECT c.number, 1::bigint AS attempts, c.left_at AS at
+			FROM clock c
+			WHERE %s', CASE WHEN s.response_stages IS NOT NULL THEN 'c.left_to OPERATOR(leadscore.=) ANY ($8)'
+					   ELSE 'c.left_to OPERATOR(leadscore.>) $2 AND c.left_to OPERATOR(leadscore.<>) $9 AND NOT c.left_automatically' END);
+	END IF;
+
+	-- not in parallel: where a condition fails, a subtransaction is called for
+	RETURN QUERY EXECUTE format($q$
+		WITH visit AS MATERIALIZED (
+			SELECT * FROM (%1$s) v WHERE %2$s
+		), clock AS MATERIALIZED (
+			SELECT row_number() OVER () AS number, v.*, %3$s AS started_at
+			FROM visit v %4$s
+		), due AS (
+			%5$s
+		), response AS MATERIALIZED (
+			%6$s
+		), decided AS MATERIALIZED (
+			SELECT d.*, r.at AS responded_at, coalesce(r.attempts, 0) AS attempts,
+				   CASE WHEN r.at <= d.deadline THEN 'answered'
+						WHEN r.at > d.deadline THEN 'late'
+						WHEN d.left_at <= d.deadline THEN 'void'
+						WHEN d.left_at > d.deadline THEN 'breached'
+						-- the lead is no more
+						WHEN %7$s THEN 'void'
+						ELSE 'open' END AS outcome
+			FROM due d
+			LEFT JOIN response r ON r.number = d.number
+		)
+		SELECT d.lead_key, d.entered_at, d.started_at, d.deadline, d.target_at, d.responded_at, d.attempts, d.left_at,
+			   d.left_to, d.left_automatically, d.best_rank, d.last_rank, d.last_at, d.outcome,
+			   d.outcome IN ('late', 'breached') OR (d.outcome = 'open' AND $3 > d.deadline)
+		FROM decided d$q$,
+		leadscore._sla_visits(which, by_request),
+		-- of leads that are kept from the reader, their clocks are as well
+		CASE WHEN some_hidden THEN format(has_state || ')', 'v') ELSE 'true' END,
+		CASE WHEN by_request THEN 'q.at' ELSE 'v.entered_at' END,
+		CASE WHEN by_request THEN format('
+			JOIN (SELECT a.lead_key, max(a.at) AS at FROM leadscore._requests($1, $2, %s) a GROUP BY a.lead_key) q
+				ON q.lead_key = v.lead_key AND q.at <= least(v.left_at, $3) AND (q.at > v.left_before) IS NOT false',
+			format(keys, 'visit')) ELSE '' END,
+		CASE WHEN s.calendar IS NULL THEN
+			'SELECT c.*, c.started_at + $6 AS deadline, c.started_at + $7 AS target_at FROM clock c'
+		ELSE
+			'SELECT c.*, d.deadline, t.deadline AS target_at
+			 FROM clock c
+			 JOIN leadscore._business_deadlines($10, ARRAY(SELECT DISTINCT c.started_at FROM clock c), $6) d ON d.start = c.started_at
+			 JOIN leadscore._business_deadlines($10, ARRAY(SELECT DISTINCT c.started_at FROM clock c), $7) t ON t.start = c.started_at'
+		END,
+		response,
+		CASE WHEN state IS NULL THEN 'false' ELSE format('NOT ' || has_state || ' AND st.lead_exists)', 'd') END)
+	USING s.model, s.stage, _sla_stage_clocks.at, _sla_stage_clocks.xact, _sla_stage_clocks.undecided_since,
+		  s.respond_within, s.target_within, s.response_stages, accepted, s.calendar, the_lead;
+END
+$$;
+COMMENT ON FUNCTION leadscore._sla_stage_clocks(text, leadscore.lead_stage, timestamptz, text, xid8, timestamptz, text) IS
+'Internal: clocks of a service level as of a time, for the visits that leadscore._sla_visits() says; of all visits also the highest stage that the lead reached from then on, and in which it is.';
+
+CREATE FUNCTION leadscore._sla_is_to_blame(sqlstate text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT (left(sqlstate, 2) IN ('42', '22', '0A', '3F') OR sqlstate = '55000') AND sqlstate <> '42501'
+$$;
+COMMENT ON FUNCTION leadscore._sla_is_to_blame(text) IS
+'Internal: does an error say something of the service level, rather than of the server or of who asks?';
+
+CREATE FUNCTION leadscore._sla_all(model text, at timestamptz, which text)
+RETURNS TABLE (stage leadscore.lead_stage, starts text, lead_key text, entered_at timestamptz, started_at timestamptz,
+	deadline timestamptz, target_at timestamptz, responded_at timestamptz, attempts bigint, ended_at timestamptz,
+	left_to leadscore.lead_stage, left_automatically boolean, best_rank integer, last_rank integer, last_at timestamptz,
+	outcome text, breached boolean, response_time interval, band text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+AS $$
+#variable_conflict use_column
+DECLARE
+	s	leadscore.sla;
+BEGIN
+	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.name = _sla_all.model) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('scoring model "%s" does not exist', _sla_all.model),
+			HINT = 'The table leadscore.model lists the models.';
+	END IF;
+	FOR s IN SELECT * FROM leadscore.sla l WHERE l.model = _sla_all.model ORDER BY l.stage::integer LOOP
+		BEGIN
+			RETURN QUERY
+			SELECT s.stage, s.starts, c.lead_key, c.entered_at, c.started_at, c.deadline, c.target_at, c.responded_at, c.attempts,
+				   c.ended_at, c.left_to, c.left_automatically, c.best_rank, c.last_rank, c.last_at, c.outcome, c.breached,
+				   c.responded_at - c.started_at,
+				   CASE WHEN c.responded_at <= c.started_at + interval '1:00' THEN 'within 1 h'
+						WHEN c.responded_at <= c.started_at + interval '24:00' THEN 'within 24 h'
+						WHEN c.responded_at IS NOT NULL THEN 'later'
+						ELSE 'none' END
+			FROM leadscore._sla_stage_clocks(s.model, s.stage, coalesce(_sla_all.at, statement_timestamp()), which) c;
+		EXCEPTION WHEN OTHERS THEN
+			-- one that is broken does not hide the others
+			IF NOT leadscore._sla_is_to_blame(SQLSTATE) THEN
+				RAISE;
+			END IF;
+			RAISE WARNING USING
+				ERRCODE = SQLSTATE,
+				MESSAGE = format('service level of stage "%s" of scoring model "%s" is left out: %s', s.stage::text, s.model, SQLERRM),
+				HINT = 'Mend it in leadscore.sla.';
+		END;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION leadscore._sla_all(text, timestamptz, text) IS
+'Internal: clocks of all service levels of a model as of a time, NULL: now; those that cannot be worked out are left out with a warning.  Errors: 42704 unknown model, 42501.';
+
+CREATE FUNCTION leadscore.sla_clocks(model text, at timestamptz DEFAULT NULL)
+RETURNS TABLE (model text, lead_key text, stage leadscore.lead_stage, starts text, entered_at timestamptz, started_at timestamptz,
+	target_at timestamptz, deadline timestamptz, responded_at timestamptz, attempts bigint, ended_at timestamptz,
+	left_to leadscore.lead_stage, outcome text, breached boolean, response_time interval, band text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT sla_clocks.model, c.lead_key, c.stage, c.starts, c.entered_at, c.started_at, c.target_at, c.deadline, c.responded_at,
+		   c.attempts, c.ended_at, c.left_to, c.outcome, c.breached, c.response_time, c.band
+	FROM leadscore._sla_all(sla_clocks.model, sla_clocks.at, 'all') c
+$$;
+COMMENT ON FUNCTION leadscore.sla_clocks(text, timestamptz) IS
+'All clocks of a model''s service levels as of a time (NULL: now), from history and what the events'' tables say today: one for each time that a lead entered the stage.  Of a lead that was in it when the model was attached, the clock starts then.  A response comes after the entry (not before the request, where that starts the clock), and not after the lead left the stage; attempts counts all of them.  outcome is answered (in time), late (answered after the deadline), breached (left after the deadline without a response), void (left by then without one; the lead is deleted) or open; breached whether the deadline was missed, by an open one as well.  response_time and band (within 1 h, within 24 h, later, none) are by the clock on the wall, whatever the calendar.  Leads that row security of the state table keeps from the caller are left out; a service level that cannot be worked out is, with a warning.  Errors: 42704 unknown model, 42501 without the privilege to read leadscore.history, the state table or, for those who may not read that, the events.';
+
+CREATE FUNCTION leadscore.attempts(model text, lead_key text, at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	the_stage leadscore.lead_stage;
+	as_of	timestamptz := coalesce(attempts.at, statement_timestamp());
+BEGIN
+	SELECT h.to_stage INTO the_stage
+	FROM leadscore.history h
+	WHERE h.model = attempts.model AND h.lead_key = attempts.lead_key AND h.at <= as_of
+	  AND h.from_stage::integer IS DISTINCT FROM h.to_stage::integer
+	ORDER BY h.at DESC, h.xact DESC, h.xact_order DESC LIMIT 1;
+	IF NOT EXISTS (SELECT FROM leadscore.sla s
+				   WHERE s.model = attempts.model AND s.stage OPERATOR(leadscore.=) the_stage AND s.response_activity IS NOT NULL) THEN
+		RETURN NULL;
+	END IF;
+	RETURN coalesce((SELECT c.attempts FROM leadscore._sla_stage_clocks(attempts.model, the_stage, as_of, 'lead', the_lead => attempts.lead_key) c), 0);
+END
+$$;
+COMMENT ON FUNCTION leadscore.attempts(text, text, timestamptz) IS
+'How often the lead with this key (as text) has been contacted since the clock of its stage started, as of a time (NULL: now), by the stage''s service level; NULL if that has none, or one without response_activity, and for an unknown lead or model.  Errors: 42501 as leadscore.sla_clocks(), and what is wrong with the service level.';
+
+CREATE VIEW leadscore.sla_clock WITH (security_invoker = true) AS
+SELECT a.model, c.lead_key, c.stage::text COLLATE "C" AS stage, c.stage::integer AS stage_rank, c.starts, c.started_at, c.target_at,
+	   c.deadline, c.deadline - pg_catalog.statement_timestamp() AS remaining,
+	   c.target_at < pg_catalog.statement_timestamp() AS past_target, c.breached
+FROM leadscore.attachment a, LATERAL leadscore._sla_all(a.model, NULL, 'running') c
+WHERE c.outcome = 'open';
+COMMENT ON VIEW leadscore.sla_clock IS
+'Running clocks of all attached models: leads that wait for an answer now.  ORDER BY deadline is the order to answer them in.';
+COMMENT ON COLUMN leadscore.sla_clock.model IS 'Model.';
+COMMENT ON COLUMN leadscore.sla_clock.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.sla_clock.stage IS 'Stage in which it waits, as text.';
+COMMENT ON COLUMN leadscore.sla_clock.stage_rank IS 'Number that orders as stages do.';
+COMMENT ON COLUMN leadscore.sla_clock.starts IS 'What started the clock: stage (the entry) or request.';
+COMMENT ON COLUMN leadscore.sla_clock.started_at IS 'When that was.';
+COMMENT ON COLUMN leadscore.sla_clock.target_at IS 'When the lead should be answered.';
+COMMENT ON COLUMN leadscore.sla_clock.deadline IS 'When the lead has to be answered.';
+COMMENT ON COLUMN leadscore.sla_clock.remaining IS 'Time until the deadline by the clock on the wall; negative: since then.';
+COMMENT ON COLUMN leadscore.sla_clock.past_target IS 'Has the target passed?';
+COMMENT ON COLUMN leadscore.sla_clock.breached IS 'Has the deadline passed?';
+
+CREATE FUNCTION leadscore._record_sla_breaches(model text, at timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET TimeZone = 'UTC'
+SET DateStyle = 'ISO'
+AS $$
+DECLARE
+	s			leadscore.sla;
+	p			leadscore.sla_progress;
+	breach		leadscore.sla_breach;
+	breaches	leadscore.sla_breach[];
+	seen		xid8;
+	undecided	timestamptz;
+	announced	bigint := 0;
+	recorded	bigint := 0;
+	problem		text;
+	announce	boolean;
+	message		text;
+BEGIN
+	-- one at a time is enough
+	IF NOT EXISTS (SELECT FROM leadscore.sla l WHERE l.model = _record_sla_breaches.model)
+		OR NOT pg_try_advisory_xact_lock('leadscore.sla_breach'::regclass::oid::integer, hashtext(_record_sla_breaches.model)) THEN
+		RETURN 0;
+	END IF;
+	SELECT m.announce INTO announce FROM leadscore.model m WHERE m.name = _record_sla_breaches.model;
+
+	FOR s IN SELECT * FROM leadscore.sla l WHERE l.model = _record_sla_breaches.model ORDER BY l.stage::integer LOOP
+		BEGIN
+			-- before anything is read: whatever this misses comes later
+			seen := pg_snapshot_xmin(pg_current_snapshot());
+			SELECT * INTO p FROM leadscore.sla_progress g WHERE g.model = s.model AND g.stage OPERATOR(leadscore.=) s.stage;
+			WITH clock AS MATERIALIZED (
+				SELECT * FROM leadscore._sla_stage_clocks(s.model, s.stage, _record_sla_breaches.at,
+					CASE WHEN p.xact <= seen THEN 'new' ELSE 'all' END, p.xact, p.undecided_since)
+			), recorded AS (
+				INSERT INTO leadscore.sla_breach AS b (model, lead_key, stage, started_at, deadline)
+				SELECT s.model, c.lead_key, s.stage, c.started_at, c.deadline
+				FROM clock c
+				WHERE c.breached
+				ON CONFLICT DO NOTHING
+				RETURNING b.*
+			)
+			SELECT (SELECT min(c.entered_at) FROM clock c WHERE c.outcome = 'open' AND NOT c.breached),
+				   (SELECT array_agg(r::leadscore.sla_breach ORDER BY r.deadline, r.lead_key) FROM recorded r)
+			INTO undecided, breaches;
+			-- what is later than this time is yet to come
+			undecided := least(undecided, _record_sla_breaches.at);
+			INSERT INTO leadscore.sla_progress AS g (model, stage, xact, undecided_since)
+			VALUES (s.model, s.stage, seen, undecided)
+			ON CONFLICT ON CONSTRAINT sla_progress_pkey DO UPDATE
+			SET xact = excluded.xact, undecided_since = excluded.undecided_since
+			WHERE (g.xact, g.undecided_since) IS DISTINCT FROM (excluded.xact, excluded.undecided_since);
+		EXCEPTION WHEN OTHERS THEN
+			-- others are not to wait until this one is mended
+			IF NOT leadscore._sla_is_to_blame(SQLSTATE) THEN
+				RAISE;
+			END IF;
+			problem := format('service level of stage "%s" cannot be worked out: %s', s.stage::text, SQLERRM);
+			IF NOT EXISTS (SELECT FROM leadscore.problem q
+						   WHERE q.model = s.model AND q.rule IS NULL AND q.lead_key IS NULL
+							 AND (q.message = problem OR NOT starts_with(q.message, 'service level'))) THEN
+				PERFORM leadscore.note_problem(s.model, NULL, NULL, SQLSTATE, problem);
+			END IF;
+			CONTINUE;
+		END;
+		CONTINUE WHEN breaches IS NULL;
+		recorded := recorded + cardinality(breaches);
+		FOREACH breach IN ARRAY breaches LOOP
+			EXIT WHEN NOT announce OR announced >= 1000;
+			message := json_build_object('kind', 'sla_breach', 'model', breach.model, 'lead_key', breach.lead_key,
+				'stage', breach.stage::text, 'started_at', breach.started_at, 'deadline', breach.deadline,
+				'recorded_at', breach.recorded_at)::text;
+			IF octet_length(message) >= 8000 THEN
+				message := json_build_object('kind', 'sla_breach', 'model', breach.model, 'lead_key', NULL,
+					'stage', breach.stage::text, 'started_at', breach.started_at, 'deadline', breach.deadline,
+					'recorded_at', breach.recorded_at)::text;
+			END IF;
+			PERFORM pg_notify('leadscore', message);
+			announced := announced + 1;
+		END LOOP;
+	END LOOP;
+
+	IF announce AND announced < recorded THEN
+		PERFORM pg_notify('leadscore', json_build_object('kind', 'sla_breaches', 'model', _record_sla_breaches.model,
+			'recorded', recorded, 'announced', announced)::text);
+	END IF;
+	IF problem IS NULL THEN
+		DELETE FROM leadscore.problem q
+		WHERE q.model = _record_sla_breaches.model AND q.rule IS NULL AND q.lead_key IS NULL
+		  AND starts_with(q.message, 'service level');
+	END IF;
+	RETURN recorded;
+END
+$$;
+COMMENT ON FUNCTION leadscore._record_sla_breaches(text, timestamptz) IS
+'Internal: records in leadscore.sla_breach the deadlines that were missed as of a time and are not there yet, sends a NOTIFY leadscore for each if the model announces, for more than 1000 one for all the rest, and returns how many.  Looks at visits whose deadline was still to come the last time and at what was recorded in history since; at all visits the first time, and after the service level was changed.  One that cannot be worked out is noted in leadscore.problem.  Does nothing while another transaction is at it.';
+REVOKE ALL ON FUNCTION leadscore._record_sla_breaches(text, timestamptz) FROM PUBLIC;
+
+/*
+ * Reports
+ */
+
+CREATE FUNCTION leadscore._sla_report(model text, at timestamptz)
+RETURNS TABLE (stage leadscore.lead_stage, starts text, calendar text, respond_within interval, target_within interval,
+	clocks bigint, waiting bigint, overdue bigint, void bigint, decided bigint,
+	answered bigint, answered_1h bigint, answered_24h bigint, answered_on_target bigint, answered_in_time bigint,
+	share_1h numeric, share_24h numeric, share_on_target numeric, share_in_time numeric,
+	median_response interval, p90_response interval, median_since_entry interval, p90_since_entry interval,
+	average_attempts numeric, rejected_without_contact bigint, lost_after_breach bigint,
+	breaches_recorded bigint, breaches_withdrawn bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH clock AS MATERIALIZED (
+		SELECT c.*, NOT (c.outcome = 'void' OR (c.outcome = 'open' AND NOT c.breached)) AS is_decided
+		FROM leadscore._sla_all(_sla_report.model, _sla_report.at, 'all') c
+	), counted AS (
+		SELECT c.stage,
+			   count(*) AS clocks,
+			   count(*) FILTER (WHERE c.outcome = 'open' AND NOT c.breached) AS waiting,
+			   count(*) FILTER (WHERE c.outcome = 'open' AND c.breached) AS overdue,
+			   count(*) FILTER (WHERE c.outcome = 'void') AS void,
+			   count(*) FILTER (WHERE c.is_decided) AS decided,
+			   count(c.responded_at) AS answered,
+			   count(*) FILTER (WHERE c.band = 'within 1 h') AS answered_1h,
+			   count(*) FILTER (WHERE c.band IN ('within 1 h', 'within 24 h')) AS answered_24h,
+			   count(*) FILTER (WHERE c.responded_at <= c.target_at) AS answered_on_target,
+			   count(*) FILTER (WHERE c.outcome = 'answered') AS answered_in_time,
+			   percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM c.response_time)) AS median_response,
+			   percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM c.response_time)) AS p90_response,
+			   percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM c.responded_at - c.entered_at)) AS median_since_entry,
+			   percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM c.responded_at - c.entered_at)) AS p90_since_entry,
+			   avg(c.attempts) FILTER (WHERE c.is_decided) AS average_attempts,
+			   count(*) FILTER (WHERE leadscore.is_exit(c.left_to) AND NOT c.left_automatically AND c.attempts = 0) AS rejected_without_contact,
+			   count(*) FILTER (WHERE c.breached AND c.last_rank < 100 AND c.last_at >= c.deadline) AS lost_after_breach
+		FROM clock c
+		GROUP BY c.stage
+	), recorded AS (
+		SELECT b.stage::integer AS rank, count(*) AS breaches, count(*) FILTER (WHERE NOT EXISTS (
+				   SELECT FROM clock c
+				   WHERE c.stage OPERATOR(leadscore.=) b.stage AND c.lead_key = b.lead_key AND c.started_at = b.started_at
+					 AND c.breached)) AS withdrawn
+		FROM leadscore.sla_breach b
+		WHERE b.model = _sla_report.model
+		GROUP BY b.stage::integer
+	)
+	SELECT s.stage, s.starts, s.calendar, s.respond_within, s.target_within,
+		   coalesce(c.clocks, 0), coalesce(c.waiting, 0), coalesce(c.overdue, 0), coalesce(c.void, 0), coalesce(c.decided, 0),
+		   coalesce(c.answered, 0), coalesce(c.answered_1h, 0), coalesce(c.answered_24h, 0), coalesce(c.answered_on_target, 0),
+		   coalesce(c.answered_in_time, 0),
+		   round(c.answered_1h::numeric / nullif(c.decided, 0), 4), round(c.answered_24h::numeric / nullif(c.decided, 0), 4),
+		   round(c.answered_on_target::numeric / nullif(c.decided, 0), 4), round(c.answered_in_time::numeric / nullif(c.decided, 0), 4),
+		   justify_hours(c.median_response * interval '1 second'), justify_hours(c.p90_response * interval '1 second'),
+		   justify_hours(c.median_since_entry * interval '1 second'), justify_hours(c.p90_since_entry * interval '1 second'),
+		   -- moves tell nothing of attempts
+		   CASE WHEN s.response_activity IS NOT NULL THEN round(c.average_attempts, 2) END,
+		   CASE WHEN s.response_activity IS NOT NULL THEN coalesce(c.rejected_without_contact, 0) END,
+		   coalesce(c.lost_after_breach, 0), coalesce(r.breaches, 0), coalesce(r.withdrawn, 0)
+	FROM leadscore.sla s
+	LEFT JOIN counted c ON c.stage OPERATOR(leadscore.=) s.stage
+	LEFT JOIN recorded r ON r.rank = s.stage::integer
+	WHERE s.model = _sla_report.model
+$$;
+COMMENT ON FUNCTION leadscore._sla_report(text, timestamptz) IS
+'Internal: what leadscore.sla_report shows of a model, as of a time.';
+
+CREATE VIEW leadscore.sla_report WITH (security_invoker = true) AS
+SELECT a.model, r.stage::text COLLATE "C" AS stage, r.stage::integer AS stage_rank, r.starts, r.calendar, r.respond_within, r.target_within,
+	   r.clocks, r.waiting, r.overdue, r.void, r.decided,
+	   r.answered, r.answered_1h, r.answered_24h, r.answered_on_target, r.answered_in_time,
+	   r.share_1h, r.share_24h, r.share_on_target, r.share_in_time,
+	   r.median_response, r.p90_response, r.median_since_entry, r.p90_since_entry,
+	   r.average_attempts, r.rejected_without_contact, r.lost_after_breach, r.breaches_recorded, r.breaches_withdrawn
+FROM leadscore.attachment a, LATERAL leadscore._sla_report(a.model, NULL) r;
+COMMENT ON VIEW leadscore.sla_report IS
+'How the service levels of all attached models were kept, by stage.  The shares are of the clocks that are decided; leadscore.sla_clocks(model) has each of them, for reports by month or channel.';
+COMMENT ON COLUMN leadscore.sla_report.model IS 'Model.';
+COMMENT ON COLUMN leadscore.sla_report.stage IS 'Stage in which leads wait for an answer, as text.';
+COMMENT ON COLUMN leadscore.sla_report.stage_rank IS 'Number that orders as stages do.';
+COMMENT ON COLUMN leadscore.sla_report.starts IS 'What starts a clock: stage (the entry) or request.';
+COMMENT ON COLUMN leadscore.sla_report.calendar IS 'Calendar in whose open hours deadlines are counted; NULL: wall clock.';
+COMMENT ON COLUMN leadscore.sla_report.respond_within IS 'Time in which leads are to be answered.';
+COMMENT ON COLUMN leadscore.sla_report.target_within IS 'Time in which they should be.';
+COMMENT ON COLUMN leadscore.sla_report.clocks IS 'Clocks: entries into the stage, or those of them with a request.';
+COMMENT ON COLUMN leadscore.sla_report.waiting IS 'Of the clocks: running, with the deadline still to come.';
+COMMENT ON COLUMN leadscore.sla_report.overdue IS 'Of the clocks: running, past the deadline.';
+COMMENT ON COLUMN leadscore.sla_report.void IS 'Of the clocks: the lead left the stage by the deadline, without a response.';
+COMMENT ON COLUMN leadscore.sla_report.decided IS 'Of the clocks: answered, or past the deadline; all but waiting and void.';
+COMMENT ON COLUMN leadscore.sla_report.answered IS 'Of those decided: with a response, in time or late.';
+COMMENT ON COLUMN leadscore.sla_report.answered_1h IS 'Of those decided: with a response within one hour, by the clock on the wall.';
+COMMENT ON COLUMN leadscore.sla_report.answered_24h IS 'Of those decided: with a response within 24 hours, by the clock on the wall.';
+COMMENT ON COLUMN leadscore.sla_report.answered_on_target IS 'Of those decided: with a response within target_within.';
+COMMENT ON COLUMN leadscore.sla_report.answered_in_time IS 'Of those decided: with a response within respond_within.';
+COMMENT ON COLUMN leadscore.sla_report.share_1h IS 'answered_1h ÷ decided.';
+COMMENT ON COLUMN leadscore.sla_report.share_24h IS 'answered_24h ÷ decided.';
+COMMENT ON COLUMN leadscore.sla_report.share_on_target IS 'answered_on_target ÷ decided.';
+COMMENT ON COLUMN leadscore.sla_report.share_in_time IS 'answered_in_time ÷ decided.';
+COMMENT ON COLUMN leadscore.sla_report.median_response IS 'Median time from the start of the clock to the response, of the answered ones, by the clock on the wall.';
+COMMENT ON COLUMN leadscore.sla_report.p90_response IS '90th percentile of the same.';
+COMMENT ON COLUMN leadscore.sla_report.median_since_entry IS 'Median time from the entry into the stage to the response, of the answered ones: where a request starts the clock, beside median_response.';
+COMMENT ON COLUMN leadscore.sla_report.p90_since_entry IS '90th percentile of the same.';
+COMMENT ON COLUMN leadscore.sla_report.average_attempts IS 'Responses per clock that is decided; NULL where moves are the responses.';
+COMMENT ON COLUMN leadscore.sla_report.rejected_without_contact IS 'Clocks of leads that somebody moved to an exit (disqualified, lost, nurture) without any response; NULL where moves are the responses.';
+COMMENT ON COLUMN leadscore.sla_report.lost_after_breach IS 'Clocks that were breached and whose lead is in an exit now, since the deadline or later.';
+COMMENT ON COLUMN leadscore.sla_report.breaches_recorded IS 'Rows of leadscore.sla_breach.';
+COMMENT ON COLUMN leadscore.sla_report.breaches_withdrawn IS 'Of those recorded: no breach by what is known now, since a response was delivered late or the service level was changed.';
+
+CREATE FUNCTION leadscore._sla_bands(model text, at timestamptz)
+RETURNS TABLE (stage leadscore.lead_stage, band_rank integer, band text, clocks bigint, accepted bigint, customers bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT s.stage, b.band_rank, b.band, count(c.lead_key),
+		   CASE WHEN s.stage OPERATOR(leadscore.<) m.accepted_stage THEN
+				count(*) FILTER (WHERE c.best_rank >= m.accepted_stage::integer) END,
+		   CASE WHEN NOT leadscore.is_customer(s.stage) THEN
+				count(*) FILTER (WHERE c.best_rank >= 300) END
+	FROM leadscore.model m
+	JOIN leadscore.sla s ON s.model = m.name
+	CROSS JOIN (VALUES (1, 'within 1 h'), (2, 'within 24 h'), (3, 'later'), (4, 'none')) b(band_rank, band)
+	LEFT JOIN leadscore._sla_all(_sla_bands.model, _sla_bands.at, 'all') c
+		ON c.stage OPERATOR(leadscore.=) s.stage AND c.band = b.band AND (c.outcome <> 'open' OR c.breached)
+	WHERE m.name = _sla_bands.model
+	GROUP BY s.stage, b.band_rank, b.band, m.accepted_stage
+$$;
+COMMENT ON FUNCTION leadscore._sla_bands(text, timestamptz) IS
+'Internal: what leadscore.sla_band shows of a model, as of a time.';
+
+CREATE VIEW leadscore.sla_band WITH (security_invoker = true) AS
+SELECT a.model, b.stage::text COLLATE "C" AS stage, b.stage::integer AS stage_rank, b.band_rank, b.band COLLATE "C" AS band, b.clocks,
+	   b.accepted, pg_catalog.round(b.accepted::numeric / NULLIF(b.clocks, 0), 4) AS accepted_share,
+	   b.customers, pg_catalog.round(b.customers::numeric / NULLIF(b.clocks, 0), 4) AS customer_share
+FROM leadscore.attachment a, LATERAL leadscore._sla_bands(a.model, NULL) b;
+COMMENT ON VIEW leadscore.sla_band IS
+'What became of leads by how soon they were answered, for all attached models, by stage and band.';
+COMMENT ON COLUMN leadscore.sla_band.model IS 'Model.';
+COMMENT ON COLUMN leadscore.sla_band.stage IS 'Stage in which leads wait for an answer, as text.';
+COMMENT ON COLUMN leadscore.sla_band.stage_rank IS 'Number that orders as stages do.';
+COMMENT ON COLUMN leadscore.sla_band.band_rank IS 'Number that orders the bands, from 1.';
+COMMENT ON COLUMN leadscore.sla_band.band IS 'Time from the start of the clock to the first response, by the clock on the wall: within 1 h, within 24 h, later, or none (there was no response).';
+COMMENT ON COLUMN leadscore.sla_band.clocks IS 'Clocks of the band, without those that run and whose deadline is still to come.';
+COMMENT ON COLUMN leadscore.sla_band.accepted IS 'Of them: the lead reached the model''s accepted_stage or one beyond, afterwards; NULL where the stage itself is beyond.';
+COMMENT ON COLUMN leadscore.sla_band.accepted_share IS 'accepted ÷ clocks of the band.';
+COMMENT ON COLUMN leadscore.sla_band.customers IS 'Of them: the lead became a customer afterwards; NULL where the stage itself is a customer''s.';
+COMMENT ON COLUMN leadscore.sla_band.customer_share IS 'customers ÷ clocks of the band.';
 
 --
 -- Playbook

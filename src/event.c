@@ -58,6 +58,7 @@ typedef struct EventReading
 	const Bitmapset *failed;	/* rules to be left out */
 	int32	   *terms;			/* room for the event's, or NULL */
 	bool		grouped;		/* it is known whose the event is */
+	const EventCondition *instead;	/* asked in the place of rules, or NULL */
 } EventReading;
 
 static int
@@ -133,9 +134,18 @@ read_event(Rulebook *rulebook, EventReading *reading)
 	}
 
 	/* most events match no rule: those go first */
-	match_rules(rulebook, reading);
-	if (event->nterms == 0)
-		return;
+	if (reading->instead == NULL)
+	{
+		match_rules(rulebook, reading);
+		if (event->nterms == 0)
+			return;
+	}
+	else if (reading->instead->condition != NULL)
+	{
+		value = ExecEvalExpr(reading->instead->condition, activity->econtext, &isnull);
+		if (isnull || !DatumGetBool(value))
+			return;
+	}
 
 	if (!reading->grouped)
 	{
@@ -167,7 +177,8 @@ read_event_pinned(Rulebook *rulebook, void *arg)
 	PinnedSettings settings;
 	bool		was_busy = rulebook->busy;
 
-	if (!reading->activity->uses_settings && !reading->activity->calls_user_code)
+	if (!reading->activity->uses_settings && !reading->activity->calls_user_code &&
+		(reading->instead == NULL || !reading->instead->uses_settings))
 	{
 		read_event(rulebook, reading);
 		return;
@@ -201,13 +212,16 @@ read_leniently(Rulebook *rulebook, EventReading *reading, RuleFailure **failures
 
 	*failures = NULL;
 	/* to normalize a value the server's libraries are asked */
-	if (!activity->can_fail && (reading->grouped || activity->match < 0))
+	if (!activity->can_fail && (reading->grouped || activity->match < 0) &&
+		reading->instead == NULL)
 	{
 		read_event_pinned(rulebook, reading);
 		return 0;
 	}
 	while (!run_guarded(rulebook, read_event_pinned, reading,
-						activity->runs_queries, &failure))
+						activity->runs_queries ||
+						(reading->instead != NULL && reading->instead->runs_queries),
+						&failure))
 	{
 		*failures = *failures == NULL ? palloc(sizeof(RuleFailure)) :
 			repalloc(*failures, sizeof(RuleFailure) * (nfailures + 1));
@@ -260,6 +274,24 @@ event_match(Rulebook *rulebook, ActivitySource *activity, int32 *terms,
 			Event *event)
 {
 	EventReading reading = {activity, event, NULL, terms, true};
+	RuleFailure *failures;
+
+	(void) read_leniently(rulebook, &reading, &failures);
+}
+
+/*
+ * event_read_if
+ *		What the row in the activity source's slot says of whose it is and when
+ *		it happened, if a condition holds, whatever the rules.
+ *
+ * The event counts if it is of a lead, has a time and meets the condition; one
+ * whose reading ends in an error does not.
+ */
+void
+event_read_if(Rulebook *rulebook, ActivitySource *activity,
+			  const EventCondition *condition, Event *event)
+{
+	EventReading reading = {activity, event, NULL, NULL, false, condition};
 	RuleFailure *failures;
 
 	(void) read_leniently(rulebook, &reading, &failures);

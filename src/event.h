@@ -32,6 +32,14 @@ typedef struct Event
 	int32	   *terms;			/* of the rulebook, ascending */
 } Event;
 
+/* A condition over events that is no rule's. */
+typedef struct EventCondition
+{
+	ExprState  *condition;		/* NULL: any event will do */
+	bool		uses_settings;
+	bool		runs_queries;
+} EventCondition;
+
 /* An event that is yet to come, or one that was put off. */
 typedef struct LaterEvent
 {
@@ -50,6 +58,8 @@ extern int	event_read(Rulebook *rulebook, ActivitySource *activity,
 					   Event *event, RuleFailure **failures);
 extern void event_match(Rulebook *rulebook, ActivitySource *activity,
 						int32 *terms, Event *event);
+extern void event_read_if(Rulebook *rulebook, ActivitySource *activity,
+						  const EventCondition *condition, Event *event);
 extern char *event_whose(Rulebook *rulebook, ActivitySource *activity);
 extern void event_add(const Rulebook *rulebook, const Event *event,
 					  Engagement *summary);

@@ -23,6 +23,7 @@
  *	event.c		 row of an activity source  -> what it counts for
  *	pending.c	 activities of later        -> rows of leadscore.pending_activity
  *	recall.c	 lead and time              -> what it had done by then
+ *	response.c	 service level              -> when leads were answered
  *	score.c		 evaluation                 -> SQL functions
  *	planner.c	 whole-row calls            -> calls with just the columns
  *

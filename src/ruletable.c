@@ -1042,6 +1042,105 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(heap_form_tuple(desc, values, nulls));
 }
 
+/*
+ * leadscore.check_sla_row(): trigger BEFORE INSERT OR UPDATE ON leadscore.sla
+ *		Compiles the expressions and fills in search_path.  Errors: 23503
+ *		unknown model or activity source, 0A000 the condition reads the clock,
+ *		and those of condition_analyze.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_sla_row);
+Datum
+leadscore_check_sla_row(PG_FUNCTION_ARGS)
+{
+	static const int expressions[] = {
+		Anum_sla_request_at, Anum_sla_response_condition
+	};
+	static const int checked[] = {
+		Anum_sla_model, Anum_sla_request_at, Anum_sla_response_activity,
+		Anum_sla_response_condition, Anum_sla_search_path
+	};
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	HeapTuple	old_row = NULL;
+	char	   *model_name;
+	char	   *activity;
+	char	   *request_at;
+	char	   *condition;
+	char	   *path;
+	const char *stage;
+	Datum		value;
+	bool		isnull;
+	bool		changed = true;
+	bool		restoring;
+	bool		fill;
+	ModelInfo	model;
+
+	require_row_trigger(fcinfo, "check_sla_row", "sla");
+	desc = RelationGetDescr(trigger->tg_relation);
+	row = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		old_row = trigger->tg_trigtuple;
+		row = trigger->tg_newtuple;
+		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
+			return PointerGetDatum(row);
+		changed = false;
+		for (int i = 0; i < lengthof(expressions); i++)
+			changed |= !same_text(row_text(row, desc, expressions[i]),
+								  row_text(old_row, desc, expressions[i]));
+	}
+	model_name = row_text(row, desc, Anum_sla_model);
+	value = heap_getattr(row, Anum_sla_stage, desc, &isnull);
+	if (model_name == NULL || isnull)
+		return PointerGetDatum(row);	/* NOT NULL will complain */
+	stage = lead_stage_label(DatumGetLeadStage(value));
+
+	path = choose_path(row, old_row, desc, Anum_sla_search_path, changed,
+					   trigger->tg_relation->rd_rel->relowner,
+					   &restoring, &fill);
+	if (!find_model(model_name, &model))
+	{
+		/* a restore may bring the model later */
+		if (restoring)
+			return PointerGetDatum(row);
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("scoring model \"%s\" does not exist", model_name),
+				 errhint("The table leadscore.model lists the models.")));
+	}
+	request_at = row_text(row, desc, Anum_sla_request_at);
+	if (request_at != NULL)
+		check_expression(&model, path, restoring, request_at, TIMESTAMPTZOID,
+						 psprintf("request_at of stage \"%s\" of scoring model \"%s\"",
+								  stage, model_name));
+	activity = row_text(row, desc, Anum_sla_response_activity);
+	if (activity != NULL && !find_activity(model_name, activity, &model))
+	{
+		if (restoring)
+			return PointerGetDatum(row);
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("activity source \"%s\" of scoring model \"%s\" does not exist",
+						activity, model_name),
+				 errhint("The table leadscore.activity_source lists them.")));
+	}
+	condition = row_text(row, desc, Anum_sla_response_condition);
+	if (activity != NULL && condition != NULL)
+		check_expression(&model, path, restoring, condition, BOOLOID,
+						 psprintf("response_condition of stage \"%s\" of scoring model \"%s\"",
+								  stage, model_name));
+	if (fill)
+	{
+		int			attno = Anum_sla_search_path;
+		bool		null = false;
+
+		value = CStringGetTextDatum(path);
+		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
+	}
+	return PointerGetDatum(row);
+}
+
 
 /* --------------------------------------------------------------------
  * Triggers that tell others
@@ -1074,7 +1173,8 @@ Datum
 leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"factor", "activity_source", "rule", "threshold", "problem",
-		"attachment", "watched", "unsettled_lead", "rescore_run", "transition", "stage_map"};
+		"attachment", "watched", "unsettled_lead", "rescore_run", "transition", "stage_map",
+	"sla", "sla_breach", "calendar_hours", "holiday"};
 	static const char *role_before = NULL;
 	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
 										   tables, lengthof(tables));

@@ -102,6 +102,20 @@
 #define Anum_threshold_builtin		6
 #define Natts_threshold				6
 
+#define Anum_sla_model				1
+#define Anum_sla_stage				2
+#define Anum_sla_starts				3
+#define Anum_sla_request_at			4
+#define Anum_sla_respond_within		5
+#define Anum_sla_target_within		6
+#define Anum_sla_response_activity	7
+#define Anum_sla_response_condition 8
+#define Anum_sla_response_stages	9
+#define Anum_sla_calendar			10
+#define Anum_sla_description		11
+#define Anum_sla_search_path		12
+#define Natts_sla					12
+
 extern bool is_restoring(void);
 
 #endif							/* LEADSCORE_RULETABLE_H */
