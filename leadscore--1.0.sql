@@ -5253,10 +5253,856 @@ COMMENT ON COLUMN leadscore.sla_band.customer_share IS 'customers ÷ clocks of t
 --
 -- Funnel
 --
+-- All of it is made from leadscore.history when it is read, in one pass over
+-- the rows that moved a stage.  A lead has come to "A or beyond" once the rank
+-- of its stage was that of A or higher; ranks below 100 are exits and so never
+-- beyond anything.  Months are those of the model's time zone.
+--
+-- A filter on the model reaches the history through each of these views, since
+-- their windows and groups are parted by it.  They see the history by ranks:
+-- the operators of stages are in no search_path here.
+--
+
+CREATE TABLE leadscore.channel_cost (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	channel			text,
+	month			date NOT NULL,
+	cost			numeric,
+	direction		text COLLATE "C",
+	description		text,
+	CONSTRAINT channel_cost_key UNIQUE NULLS NOT DISTINCT (model, channel, month),
+	CONSTRAINT channel_cost_month_check CHECK (pg_catalog.isfinite(month) AND extract(day FROM month) = 1),
+	CONSTRAINT channel_cost_cost_check CHECK (cost >= 0 AND cost < 'Infinity'),
+	CONSTRAINT channel_cost_direction_check CHECK (direction IN ('inbound', 'outbound'))
+);
+COMMENT ON TABLE leadscore.channel_cost IS
+'Costs of the acquisition channels by month, for leadscore.channel_report.';
+COMMENT ON COLUMN leadscore.channel_cost.model IS 'Model whose leads the channel brings.';
+COMMENT ON COLUMN leadscore.channel_cost.channel IS 'Channel, written as the model''s channel expression gives it; NULL: that of leads without one.';
+COMMENT ON COLUMN leadscore.channel_cost.month IS 'Month, as its first day.';
+COMMENT ON COLUMN leadscore.channel_cost.cost IS 'What the channel cost in that month, in the currency of the reports; 0: nothing; NULL: not known, and then no cost per lead is shown.';
+COMMENT ON COLUMN leadscore.channel_cost.direction IS 'inbound (leads come by themselves) or outbound (they are sought); months without a row take it from the nearest earlier month that has it, else from the nearest later one.  NULL: not known.';
+COMMENT ON COLUMN leadscore.channel_cost.description IS 'What the money was spent on.';
+
+CREATE TABLE leadscore.target (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	month			date NOT NULL,
+	generated		bigint,
+	accepted		bigint,
+	customers		bigint,
+	description		text,
+	PRIMARY KEY (model, month),
+	CONSTRAINT target_month_check CHECK (pg_catalog.isfinite(month) AND extract(day FROM month) = 1),
+	CONSTRAINT target_generated_check CHECK (generated >= 0),
+	CONSTRAINT target_accepted_check CHECK (accepted >= 0),
+	CONSTRAINT target_customers_check CHECK (customers >= 0)
+);
+COMMENT ON TABLE leadscore.target IS
+'What marketing and sales agreed on for a month: how many leads are to be generated, accepted and won.  The view leadscore.agreement sets it against what came.';
+COMMENT ON COLUMN leadscore.target.model IS 'Model whose leads are counted.';
+COMMENT ON COLUMN leadscore.target.month IS 'Month, as its first day.';
+COMMENT ON COLUMN leadscore.target.generated IS 'Leads that marketing is to generate: that come to the stage lead or beyond for the first time in the month; NULL: no target.';
+COMMENT ON COLUMN leadscore.target.accepted IS 'Leads that sales is to accept in the month; NULL: no target.';
+COMMENT ON COLUMN leadscore.target.customers IS 'Leads that are to become customers in the month; NULL: no target.';
+COMMENT ON COLUMN leadscore.target.description IS 'What else was agreed on.';
+
+/* Its key may hold NULL, which replication of changes would not accept. */
+ALTER TABLE leadscore.channel_cost REPLICA IDENTITY FULL;
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.channel_cost', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.target', '');
+
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.channel_cost
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.channel_cost
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.target
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.target
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+ALTER TABLE leadscore.channel_cost ENABLE ALWAYS TRIGGER a_relax_foreign_keys;
+ALTER TABLE leadscore.channel_cost ENABLE ALWAYS TRIGGER z_relax_foreign_keys;
+ALTER TABLE leadscore.target ENABLE ALWAYS TRIGGER a_relax_foreign_keys;
+ALTER TABLE leadscore.target ENABLE ALWAYS TRIGGER z_relax_foreign_keys;
+
+CREATE FUNCTION leadscore._state_channels(model text)
+RETURNS TABLE (lead_key text, channel text)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED
+COST 1000 ROWS 2000		-- were it more, queries over a handful of leads would be compiled
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF has_table_privilege(to_regclass(format('leadscore.%I', model || '_state')), 'SELECT') THEN
+		RETURN QUERY EXECUTE format('SELECT s.lead_key::text, s.channel FROM leadscore.%I s WHERE s.channel IS NOT NULL', model || '_state');
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore._state_channels(text) IS
+'Internal: the channels that the states of an attached model know, also of leads whose channel became known after their stage last moved; no rows for those who may not read the state table.';
+
+CREATE VIEW leadscore.stage_visit WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', v.model, v.lead_key, v.visit) AS key,
+	   v.model,
+	   v.lead_key,
+	   v.visit,
+	   leadscore.lead_stage_to_text(v.to_stage) COLLATE "C" AS stage,
+	   v.to_rank AS stage_rank,
+	   v.at AS entered_at,
+	   v.left_at,
+	   v.left_at - v.at AS duration,
+	   extract(epoch FROM v.left_at - v.at)::double precision AS seconds,
+	   leadscore.lead_stage_to_text(v.from_stage) COLLATE "C" AS from_stage,
+	   v.from_rank AS from_stage_rank,
+	   leadscore.lead_stage_to_text(v.next_stage) COLLATE "C" AS next_stage,
+	   v.next_stage::integer AS next_stage_rank,
+	   v.cause,
+	   v.automatic,
+	   v.listed,
+	   v.score,
+	   coalesce(v.channel, c.channel) AS channel,
+	   v.recycled,
+	   v.furthest_before AS furthest_before_rank,
+	   v.furthest AS furthest_rank,
+	   v.current_rank AS current_stage_rank,
+	   pg_catalog.sum(v.recycled::integer) OVER (PARTITION BY v.model, v.lead_key) AS recycles
+FROM (SELECT w.*,
+			 -- up again in the funnel: out of an exit after it had been there, or after a step back
+			 coalesce(w.to_rank >= 100 AND w.to_rank > w.from_rank
+					  AND CASE WHEN w.from_rank < 100 THEN w.furthest_before >= 100
+							   ELSE w.from_rank < w.before_that_rank END, false) AS recycled
+	  FROM (SELECT h.model, h.lead_key, h.at, h.to_stage, h.to_rank, h.from_stage, h.from_rank,
+				   h.cause, h.automatic, h.listed, h.score,
+				   pg_catalog.row_number() OVER in_order AS visit,
+				   pg_catalog.lead(h.at) OVER in_order AS left_at,
+				   pg_catalog.lead(h.to_stage) OVER in_order AS next_stage,
+				   pg_catalog.lag(h.from_rank) OVER in_order AS before_that_rank,
+				   -- what the first row came from was there before, whether or not it is still known when
+				   greatest(h.from_rank, pg_catalog.max(greatest(h.from_rank, h.to_rank))
+							OVER (in_order ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)) AS furthest_before,
+				   pg_catalog.max(greatest(h.from_rank, h.to_rank)) OVER whole AS furthest,
+				   pg_catalog.last_value(h.to_rank) OVER whole AS current_rank,
+				   pg_catalog.last_value(h.channel) OVER whole AS channel
+			FROM (SELECT a.*, a.from_stage::integer AS from_rank, a.to_stage::integer AS to_rank
+				  FROM leadscore.history a) h
+			WHERE h.from_rank IS DISTINCT FROM h.to_rank
+			WINDOW in_order AS (PARTITION BY h.model, h.lead_key ORDER BY h.at, h.xact, h.xact_order),
+				   whole AS (in_order ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) w) v
+	 -- grouped, so that the planner sees it has one row for a lead, and leaves it out when nobody asks for channels
+	 LEFT JOIN (SELECT m.name AS model, s.lead_key COLLATE "C" AS lead_key, pg_catalog.max(s.channel) AS channel
+				FROM leadscore.model m, LATERAL leadscore._state_channels(m.name) s
+				WHERE m.channel IS NOT NULL
+				GROUP BY m.name, s.lead_key COLLATE "C") c
+		ON c.model = v.model AND c.lead_key = v.lead_key;
+COMMENT ON VIEW leadscore.stage_visit IS
+'Each visit that a lead paid to a stage: one row for every time it entered one.  A visit that began before its model was attached begins with the attachment.  The other views of the funnel are made from this one.';
+COMMENT ON COLUMN leadscore.stage_visit.key IS 'Unique: model, lead and number of the visit.';
+COMMENT ON COLUMN leadscore.stage_visit.model IS 'Model.';
+COMMENT ON COLUMN leadscore.stage_visit.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.stage_visit.visit IS 'Which of the lead''s visits it is: 1 for the first one known.';
+COMMENT ON COLUMN leadscore.stage_visit.stage IS 'Stage that was entered, as text.';
+COMMENT ON COLUMN leadscore.stage_visit.stage_rank IS 'Number that orders as stages do: below 100 exits, from 200 qualified, from 300 customers.';
+COMMENT ON COLUMN leadscore.stage_visit.entered_at IS 'When it was entered.';
+COMMENT ON COLUMN leadscore.stage_visit.left_at IS 'When it was left; NULL: the visit is open, the lead is still there, or was when it was deleted.';
+COMMENT ON COLUMN leadscore.stage_visit.duration IS 'How long the visit was; NULL while it is open.';
+COMMENT ON COLUMN leadscore.stage_visit.seconds IS 'The same in seconds.';
+COMMENT ON COLUMN leadscore.stage_visit.from_stage IS 'Stage the lead came from; NULL: it is its first.';
+COMMENT ON COLUMN leadscore.stage_visit.from_stage_rank IS 'Its rank.';
+COMMENT ON COLUMN leadscore.stage_visit.next_stage IS 'Stage it went on to; NULL while the visit is open.';
+COMMENT ON COLUMN leadscore.stage_visit.next_stage_rank IS 'Its rank.';
+COMMENT ON COLUMN leadscore.stage_visit.cause IS 'What moved the lead there: see leadscore.history.';
+COMMENT ON COLUMN leadscore.stage_visit.automatic IS 'Was it an automatic transition?';
+COMMENT ON COLUMN leadscore.stage_visit.listed IS 'Was the move in leadscore.transition?';
+COMMENT ON COLUMN leadscore.stage_visit.score IS 'Score of the lead as it entered.';
+COMMENT ON COLUMN leadscore.stage_visit.channel IS 'Acquisition channel of the lead, as it is known today; NULL: none.';
+COMMENT ON COLUMN leadscore.stage_visit.recycled IS 'Did the lead come again with this visit: up in the funnel after a step back, or into it out of an exit (nurture, lost, disqualified)?';
+COMMENT ON COLUMN leadscore.stage_visit.furthest_before_rank IS 'Rank of the furthest stage the lead had been in before; NULL: it is its first.';
+COMMENT ON COLUMN leadscore.stage_visit.furthest_rank IS 'Rank of the furthest stage the lead was ever in, up to today.';
+COMMENT ON COLUMN leadscore.stage_visit.current_stage_rank IS 'Rank of the stage it is in today.';
+COMMENT ON COLUMN leadscore.stage_visit.recycles IS 'How often the lead came again, in all.';
+
+CREATE FUNCTION leadscore._named_stages() RETURNS TABLE (model text, stage_rank integer)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT m.name, m.initial_stage::integer FROM leadscore.model m
+	UNION ALL SELECT t.model, t.from_stage::integer FROM leadscore.transition t
+	UNION ALL SELECT t.model, t.to_stage::integer FROM leadscore.transition t
+	UNION ALL SELECT s.model, s.stage::integer FROM leadscore.stage_map s;
+END;
+COMMENT ON FUNCTION leadscore._named_stages() IS
+'Internal: ranks of the stages that the tables of each model name, some of them several times.';
+
+/*
+ * A row of leadscore.stage_visit whose stage_rank is above furthest_before_rank
+ * is the first entry, at once, into all stages after the latter up to the
+ * former: "A or beyond", of which those between were skipped.  A stage is in
+ * use if a lead entered it in this way, or if the model's tables name it.
+ */
+CREATE VIEW leadscore.funnel WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', f.model, pg_catalog.to_char(f.month, 'YYYY-MM'), a.stage::text, f.channel) AS key,
+	   f.model,
+	   f.month,
+	   f.channel,
+	   a.stage::text COLLATE "C" AS from_stage,
+	   f.rank AS from_stage_rank,
+	   b.stage::text COLLATE "C" AS to_stage,
+	   f.next_rank AS to_stage_rank,
+	   f.leads,
+	   f.converted,
+	   pg_catalog.round(f.converted::numeric / f.leads, 4) AS conversion_rate,
+	   f.exited,
+	   f.leads - f.converted - f.exited AS still_open,
+	   f.recycled,
+	   f.recycles
+FROM (SELECT n.model, n.month, n.channel, n.rank, n.next_rank,
+			 pg_catalog.sum(n.leads)::bigint AS leads,
+			 pg_catalog.sum(CASE WHEN n.furthest >= n.next_rank THEN n.leads WHEN n.furthest < n.next_rank THEN 0 END)::bigint AS converted,
+			 pg_catalog.sum(CASE WHEN n.furthest < n.next_rank AND n.is_out THEN n.leads WHEN n.next_rank IS NOT NULL THEN 0 END)::bigint AS exited,
+			 pg_catalog.sum(n.recycled)::bigint AS recycled,
+			 pg_catalog.sum(n.recycles)::bigint AS recycles
+	  FROM (SELECT u.*,
+				   pg_catalog.min(u.rank) OVER (PARTITION BY u.model ORDER BY u.rank RANGE BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS next_rank
+			FROM (SELECT e.*, pg_catalog.bool_or(e.named) OVER (PARTITION BY e.model, e.rank) AS in_use
+				  FROM (SELECT c.model, c.month, c.channel, s.stage_rank::integer AS rank, c.entered = s.stage_rank AS named,
+							   c.furthest, c.is_out, c.leads, c.recycled, c.recycles
+						FROM (SELECT v.model,
+									 pg_catalog.date_trunc('month', v.entered_at AT TIME ZONE m.time_zone)::date AS month,
+									 v.channel,
+									 v.furthest_before_rank AS passed,
+									 v.stage_rank AS entered,
+									 v.furthest_rank AS furthest,
+									 v.current_stage_rank < 100 AS is_out,
+									 pg_catalog.count(*) AS leads,
+									 pg_catalog.count(*) FILTER (WHERE v.recycles > 0) AS recycled,
+									 pg_catalog.sum(v.recycles) AS recycles
+							  FROM leadscore.stage_visit v JOIN leadscore.model m ON m.name = v.model
+							  WHERE v.stage_rank >= 100 AND (v.stage_rank > v.furthest_before_rank) IS NOT FALSE
+							  GROUP BY 1, 2, 3, 4, 5, 6, 7) c
+						JOIN leadscore.lead_stages() s
+							ON s.stage_rank BETWEEN 100 AND c.entered AND (s.stage_rank > c.passed) IS NOT FALSE
+						UNION ALL
+						-- so that a stage where nobody has come yet may be the next one
+						SELECT n.model, NULL, NULL, n.stage_rank, true, NULL, NULL, NULL, NULL, NULL
+						FROM leadscore._named_stages() n WHERE n.stage_rank >= 100) e) u
+			WHERE u.in_use) n
+	  WHERE n.leads IS NOT NULL
+	  GROUP BY n.model, n.month, n.channel, n.rank, n.next_rank) f
+JOIN leadscore.lead_stages() a ON a.stage_rank = f.rank
+LEFT JOIN leadscore.lead_stages() b ON b.stage_rank = f.next_rank;
+COMMENT ON VIEW leadscore.funnel IS
+'Conversion from each stage in use to the next one, by month and channel.  The month is the cohort: that in which a lead came to from_stage or beyond for the first time, in the model''s time zone.  A lead that skips stages counts in all it passed, one that is recycled counts once, and one in an exit (nurture, lost, disqualified) is never beyond any.  Cohorts of late have had less time to convert, and leads that were deleted stand where they last stood.  leadscore.conversion() has any two stages and any period.';
+COMMENT ON COLUMN leadscore.funnel.key IS 'Unique: model, month, stage and channel.';
+COMMENT ON COLUMN leadscore.funnel.model IS 'Model.';
+COMMENT ON COLUMN leadscore.funnel.month IS 'Month of the cohort, as its first day.';
+COMMENT ON COLUMN leadscore.funnel.channel IS 'Acquisition channel; NULL: leads without one.';
+COMMENT ON COLUMN leadscore.funnel.from_stage IS 'Stage, as text.';
+COMMENT ON COLUMN leadscore.funnel.from_stage_rank IS 'Its rank: a number that orders as stages do.';
+COMMENT ON COLUMN leadscore.funnel.to_stage IS 'The next stage that the model uses; NULL: there is none.';
+COMMENT ON COLUMN leadscore.funnel.to_stage_rank IS 'Its rank.';
+COMMENT ON COLUMN leadscore.funnel.leads IS 'Leads that came to from_stage or beyond for the first time in the month.';
+COMMENT ON COLUMN leadscore.funnel.converted IS 'Those of them that ever came to to_stage or beyond, up to today; NULL if there is no to_stage.';
+COMMENT ON COLUMN leadscore.funnel.conversion_rate IS 'converted, divided by leads.';
+COMMENT ON COLUMN leadscore.funnel.exited IS 'Those of leads that did not convert and are in an exit today.';
+COMMENT ON COLUMN leadscore.funnel.still_open IS 'Those of leads that did neither, and may still convert.';
+COMMENT ON COLUMN leadscore.funnel.recycled IS 'Those of leads that ever came again, in whatever stage: after a step back, or out of an exit.';
+COMMENT ON COLUMN leadscore.funnel.recycles IS 'How often they did.';
+
+CREATE FUNCTION leadscore._reporting_time_zone(model text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	zone text := (SELECT m.time_zone FROM leadscore.model m WHERE m.name = _reporting_time_zone.model);
+BEGIN
+	IF _reporting_time_zone.model IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'the name of a scoring model is needed',
+			HINT = 'The table leadscore.model lists the models.';
+	ELSIF zone IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('scoring model "%s" does not exist', _reporting_time_zone.model),
+			HINT = 'The table leadscore.model lists the models.';
+	END IF;
+	RETURN zone;
+END
+$$;
+COMMENT ON FUNCTION leadscore._reporting_time_zone(text) IS
+'Internal: time zone of a model''s months and days.  Errors: 22004 no model, 42704 unknown model.';
+
+CREATE FUNCTION leadscore.conversion(model text, from_stage leadscore.lead_stage, to_stage leadscore.lead_stage,
+	since date DEFAULT NULL, until date DEFAULT NULL, channel text DEFAULT NULL,
+	OUT leads bigint, OUT converted bigint, OUT rate numeric)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan		-- what is not asked for costs nothing
+AS $$
+DECLARE
+	zone		text := leadscore._reporting_time_zone(conversion.model);
+	from_rank	integer := conversion.from_stage::integer;
+	to_rank		integer := conversion.to_stage::integer;
+BEGIN
+	IF from_rank IS NULL OR to_rank IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'conversion needs two stages';
+	ELSIF least(from_rank, to_rank) < 100 THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('cannot tell a conversion from %s to %s', conversion.from_stage::text, conversion.to_stage::text),
+			DETAIL = format('Stage %s is an exit, and no stage of the funnel.', CASE WHEN from_rank < 100 THEN conversion.from_stage::text ELSE conversion.to_stage::text END),
+			HINT = 'The views leadscore.funnel and leadscore.acceptance count the leads that exited.';
+	ELSIF to_rank <= from_rank THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('cannot tell a conversion from %s to %s', conversion.from_stage::text, conversion.to_stage::text),
+			DETAIL = format('Stage %s does not come after %s.', conversion.to_stage::text, conversion.from_stage::text),
+			HINT = 'Steps back are in the view leadscore.stage_visit.';
+	END IF;
+
+	SELECT count(*), count(*) FILTER (WHERE v.furthest_rank >= to_rank) INTO leads, converted
+	FROM leadscore.stage_visit v
+	WHERE v.model = conversion.model AND v.stage_rank >= from_rank AND (v.furthest_before_rank < from_rank) IS NOT FALSE
+	  AND (v.entered_at >= since::timestamp AT TIME ZONE zone) IS NOT FALSE
+	  AND (v.entered_at < until::timestamp AT TIME ZONE zone) IS NOT FALSE
+	  AND (conversion.channel IS NULL OR v.channel = conversion.channel);
+	rate := converted::numeric / nullif(leads, 0);
+END
+$$;
+COMMENT ON FUNCTION leadscore.conversion(text, leadscore.lead_stage, leadscore.lead_stage, date, date, text) IS
+'Conversion from one stage to a later one: leads that came to from_stage or beyond for the first time from since on (NULL: ever) and before until (NULL: up to now), those of them that ever came to to_stage or beyond, up to today, and the rate: converted divided by leads, NULL without any.  Days are the model''s; channel NULL: all channels.  Skipped stages count, recycled leads count once, exits are never beyond.  Errors: 42704 unknown model, 22004 model or stage NULL, 22023 a stage is an exit or they do not follow each other.';
+
+CREATE VIEW leadscore.time_in_stage WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', t.model, pg_catalog.to_char(t.month, 'YYYY-MM'), t.stage, t.channel) AS key,
+	   t.model,
+	   t.month,
+	   t.channel,
+	   t.stage,
+	   t.stage_rank,
+	   t.visits,
+	   t.leads,
+	   t.recycled,
+	   t.closed,
+	   t.visits - t.closed AS still_open,
+	   pg_catalog.justify_hours(pg_catalog.make_interval(secs => t.seconds[1])) AS median_time,
+	   pg_catalog.justify_hours(pg_catalog.make_interval(secs => t.seconds[2])) AS p90_time,
+	   pg_catalog.round((t.seconds[1] / 86400)::numeric, 3) AS median_days,
+	   pg_catalog.round((t.seconds[2] / 86400)::numeric, 3) AS p90_days
+FROM (SELECT v.model,
+			 pg_catalog.date_trunc('month', v.entered_at AT TIME ZONE m.time_zone)::date AS month,
+			 v.channel, v.stage, v.stage_rank,
+			 pg_catalog.count(*) AS visits,
+			 pg_catalog.count(DISTINCT v.lead_key) AS leads,
+			 pg_catalog.count(*) FILTER (WHERE v.recycled) AS recycled,
+			 pg_catalog.count(v.left_at) AS closed,
+			 pg_catalog.percentile_cont('{0.5,0.9}'::double precision[]) WITHIN GROUP (ORDER BY v.seconds) AS seconds
+	  FROM leadscore.stage_visit v JOIN leadscore.model m ON m.name = v.model
+	  GROUP BY 1, 2, 3, 4, 5) t;
+COMMENT ON VIEW leadscore.time_in_stage IS
+'How long leads stay in a stage, by the month in which they entered it and by channel.  Medians cannot be added up: leadscore.stage_times() has them for any period.';
+COMMENT ON COLUMN leadscore.time_in_stage.key IS 'Unique: model, month, stage and channel.';
+COMMENT ON COLUMN leadscore.time_in_stage.model IS 'Model.';
+COMMENT ON COLUMN leadscore.time_in_stage.month IS 'Month in which the visits began, as its first day, in the model''s time zone.';
+COMMENT ON COLUMN leadscore.time_in_stage.channel IS 'Acquisition channel; NULL: leads without one.';
+COMMENT ON COLUMN leadscore.time_in_stage.stage IS 'Stage, as text; exits are there as well.';
+COMMENT ON COLUMN leadscore.time_in_stage.stage_rank IS 'Its rank: a number that orders as stages do.';
+COMMENT ON COLUMN leadscore.time_in_stage.visits IS 'Visits to the stage that began in the month; a lead may have paid several.';
+COMMENT ON COLUMN leadscore.time_in_stage.leads IS 'Leads that paid them.';
+COMMENT ON COLUMN leadscore.time_in_stage.recycled IS 'Visits with which a lead came again: up in the funnel after a step back, or into it out of an exit.';
+COMMENT ON COLUMN leadscore.time_in_stage.closed IS 'Visits that have ended.';
+COMMENT ON COLUMN leadscore.time_in_stage.still_open IS 'Visits that have not; where there are many, those that ended were the short ones.';
+COMMENT ON COLUMN leadscore.time_in_stage.median_time IS 'Half of the closed visits were shorter; NULL if none is closed.  A day has 24 hours.';
+COMMENT ON COLUMN leadscore.time_in_stage.p90_time IS 'Nine tenths of the closed visits were shorter.';
+COMMENT ON COLUMN leadscore.time_in_stage.median_days IS 'median_time in days.';
+COMMENT ON COLUMN leadscore.time_in_stage.p90_days IS 'p90_time in days.';
+
+CREATE FUNCTION leadscore.stage_times(model text, since date DEFAULT NULL, until date DEFAULT NULL, channel text DEFAULT NULL)
+RETURNS TABLE (stage text, stage_rank integer, visits bigint, leads bigint, recycled bigint, closed bigint, still_open bigint,
+			   median_time interval, p90_time interval, median_days numeric, p90_days numeric)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 15
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan		-- what is not asked for costs nothing
+AS $$
+#variable_conflict use_column
+DECLARE
+	zone text := leadscore._reporting_time_zone(stage_times.model);
+BEGIN
+	RETURN QUERY
+		SELECT t.stage, t.stage_rank, t.visits, t.leads, t.recycled, t.closed, t.visits - t.closed,
+			   justify_hours(make_interval(secs => t.seconds[1])), justify_hours(make_interval(secs => t.seconds[2])),
+			   round((t.seconds[1] / 86400)::numeric, 3), round((t.seconds[2] / 86400)::numeric, 3)
+		FROM (SELECT v.stage, v.stage_rank, count(*) AS visits, count(DISTINCT v.lead_key) AS leads,
+					 count(*) FILTER (WHERE v.recycled) AS recycled, count(v.left_at) AS closed,
+					 percentile_cont('{0.5,0.9}'::double precision[]) WITHIN GROUP (ORDER BY v.seconds) AS seconds
+			  FROM leadscore.stage_visit v
+			  WHERE v.model = stage_times.model
+				AND (v.entered_at >= stage_times.since::timestamp AT TIME ZONE zone) IS NOT FALSE
+				AND (v.entered_at < stage_times.until::timestamp AT TIME ZONE zone) IS NOT FALSE
+				AND (stage_times.channel IS NULL OR v.channel = stage_times.channel)
+			  GROUP BY v.stage, v.stage_rank) t
+		ORDER BY t.stage_rank;
+END
+$$;
+COMMENT ON FUNCTION leadscore.stage_times(text, date, date, text) IS
+'How long leads stay in each stage, as the view leadscore.time_in_stage has it, over all visits that began from since on (NULL: ever) and before until (NULL: up to now), days being the model''s; channel NULL: all channels.  Median and 90th percentile are of the closed visits, NULL without any.  Errors: 42704 unknown model, 22004 model NULL.';
+
+CREATE FUNCTION leadscore._open_visits(model text)
+RETURNS TABLE (lead_key text, stage leadscore.lead_stage, since timestamptz, channel text)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED
+COST 1000 ROWS 2000		-- were it more, queries over a handful of leads would be compiled
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	-- the states know which leads are gone
+	IF has_table_privilege(to_regclass(format('leadscore.%I', model || '_state')), 'SELECT') THEN
+		RETURN QUERY EXECUTE format('SELECT s.lead_key::text, s.stage, s.stage_since, s.channel FROM leadscore.%I s WHERE s.lead_exists', model || '_state');
+	ELSE
+		RETURN QUERY SELECT v.lead_key, v.stage::leadscore.lead_stage, v.entered_at, v.channel
+					 FROM leadscore.stage_visit v
+					 WHERE v.model = _open_visits.model AND v.left_at IS NULL;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore._open_visits(text) IS
+'Internal: the stage of each lead of a model now, and since when.  Of an attached model by its states, if the caller may read them, else by history, which does not know of leads that were deleted.';
+
+CREATE VIEW leadscore.ageing WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', o.model, o.stage::text, o.channel) AS key,
+	   o.model,
+	   o.channel,
+	   o.stage::text COLLATE "C" AS stage,
+	   o.stage::integer AS stage_rank,
+	   pg_catalog.count(*) AS leads,
+	   pg_catalog.count(*) FILTER (WHERE o.days < 1) AS under_1_day,
+	   pg_catalog.count(*) FILTER (WHERE o.days >= 1 AND o.days < 7) AS from_1_to_7_days,
+	   pg_catalog.count(*) FILTER (WHERE o.days >= 7 AND o.days < 30) AS from_7_to_30_days,
+	   pg_catalog.count(*) FILTER (WHERE o.days >= 30 AND o.days < 90) AS from_30_to_90_days,
+	   pg_catalog.count(*) FILTER (WHERE o.days >= 90) AS over_90_days,
+	   pg_catalog.min(o.since) AS oldest_since,
+	   pg_catalog.round(pg_catalog.max(o.days), 3) AS oldest_days
+FROM (SELECT m.name AS model, v.channel, v.stage, v.since,
+			 extract(epoch FROM pg_catalog.statement_timestamp() - v.since) / 86400 AS days
+	  FROM leadscore.model m, LATERAL leadscore._open_visits(m.name) v) o
+GROUP BY o.model, o.channel, o.stage;
+COMMENT ON VIEW leadscore.ageing IS
+'How long the leads that are in a stage now have been there, by channel.  A day has 24 hours; whoever has been there for exactly 7 days is counted with 7 to 30.  Leads that were deleted are left out if the model is attached and the reader may see its states.';
+COMMENT ON COLUMN leadscore.ageing.key IS 'Unique: model, stage and channel.';
+COMMENT ON COLUMN leadscore.ageing.model IS 'Model.';
+COMMENT ON COLUMN leadscore.ageing.channel IS 'Acquisition channel; NULL: leads without one.';
+COMMENT ON COLUMN leadscore.ageing.stage IS 'Stage, as text; exits are there as well.';
+COMMENT ON COLUMN leadscore.ageing.stage_rank IS 'Its rank: a number that orders as stages do.';
+COMMENT ON COLUMN leadscore.ageing.leads IS 'Leads in the stage; the next five columns sum to it.';
+COMMENT ON COLUMN leadscore.ageing.under_1_day IS 'Leads that entered it less than 24 hours ago.';
+COMMENT ON COLUMN leadscore.ageing.from_1_to_7_days IS 'Leads that have been there for 1 day or more, and less than 7.';
+COMMENT ON COLUMN leadscore.ageing.from_7_to_30_days IS 'Leads that have been there for 7 days or more, and less than 30.';
+COMMENT ON COLUMN leadscore.ageing.from_30_to_90_days IS 'Leads that have been there for 30 days or more, and less than 90.';
+COMMENT ON COLUMN leadscore.ageing.over_90_days IS 'Leads that have been there for 90 days or more.';
+COMMENT ON COLUMN leadscore.ageing.oldest_since IS 'Since when the lead is there that has been there for the longest time.';
+COMMENT ON COLUMN leadscore.ageing.oldest_days IS 'For how many days that is.';
+
+CREATE VIEW leadscore.recycling WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', r.model, pg_catalog.to_char(r.month, 'YYYY-MM'), r.channel) AS key,
+	   r.model,
+	   r.month,
+	   r.channel,
+	   r.leads,
+	   r.recycled,
+	   pg_catalog.round(r.recycled::numeric / r.leads, 4) AS recycled_share,
+	   r.recycles
+FROM (SELECT v.model,
+			 pg_catalog.date_trunc('month', v.entered_at AT TIME ZONE m.time_zone)::date AS month,
+			 v.channel,
+			 pg_catalog.count(*) AS leads,
+			 pg_catalog.count(*) FILTER (WHERE v.recycles > 0) AS recycled,
+			 pg_catalog.sum(v.recycles)::bigint AS recycles
+	  FROM leadscore.stage_visit v JOIN leadscore.model m ON m.name = v.model
+	  WHERE v.stage_rank >= 100 AND (v.furthest_before_rank < 100) IS NOT FALSE
+	  GROUP BY 1, 2, 3) r;
+COMMENT ON VIEW leadscore.recycling IS
+'How many leads came again, by channel and by the month in which they entered the funnel: up after a step back, or into it out of an exit (nurture, lost, disqualified).';
+COMMENT ON COLUMN leadscore.recycling.key IS 'Unique: model, month and channel.';
+COMMENT ON COLUMN leadscore.recycling.model IS 'Model.';
+COMMENT ON COLUMN leadscore.recycling.month IS 'Month of the cohort, as its first day, in the model''s time zone.';
+COMMENT ON COLUMN leadscore.recycling.channel IS 'Acquisition channel; NULL: leads without one.';
+COMMENT ON COLUMN leadscore.recycling.leads IS 'Leads that entered the funnel, in whatever stage but an exit, for the first time in the month.';
+COMMENT ON COLUMN leadscore.recycling.recycled IS 'Those of them that came again, up to today.';
+COMMENT ON COLUMN leadscore.recycling.recycled_share IS 'recycled, divided by leads.';
+COMMENT ON COLUMN leadscore.recycling.recycles IS 'How often they came again; visits of each stage are counted in leadscore.time_in_stage.';
+
+CREATE VIEW leadscore.acceptance WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', a.model, pg_catalog.to_char(a.month, 'YYYY-MM'), a.channel) AS key,
+	   a.model,
+	   a.month,
+	   a.channel,
+	   a.leads,
+	   a.accepted,
+	   a.rejected,
+	   a.leads - a.accepted - a.rejected AS still_open,
+	   pg_catalog.round(a.accepted::numeric / a.leads, 4) AS accepted_share
+FROM (SELECT v.model,
+			 pg_catalog.date_trunc('month', v.entered_at AT TIME ZONE m.time_zone)::date AS month,
+			 v.channel,
+			 pg_catalog.count(*) AS leads,
+			 pg_catalog.count(*) FILTER (WHERE v.furthest_rank >= m.accepted_stage::integer) AS accepted,
+			 pg_catalog.count(*) FILTER (WHERE v.furthest_rank < m.accepted_stage::integer AND v.current_stage_rank < 100) AS rejected
+	  FROM leadscore.stage_visit v JOIN leadscore.model m ON m.name = v.model
+	  WHERE v.stage_rank >= leadscore.stage_rank('lead') AND (v.furthest_before_rank < leadscore.stage_rank('lead')) IS NOT FALSE
+	  GROUP BY 1, 2, 3) a;
+COMMENT ON VIEW leadscore.acceptance IS
+'Quality of marketing''s leads: the share that sales accepted, by channel and by the month in which they came to the stage lead or beyond for the first time.  Leads that were deleted stand where they last stood.';
+COMMENT ON COLUMN leadscore.acceptance.key IS 'Unique: model, month and channel.';
+COMMENT ON COLUMN leadscore.acceptance.model IS 'Model.';
+COMMENT ON COLUMN leadscore.acceptance.month IS 'Month of the cohort, as its first day, in the model''s time zone.';
+COMMENT ON COLUMN leadscore.acceptance.channel IS 'Acquisition channel; NULL: leads without one.';
+COMMENT ON COLUMN leadscore.acceptance.leads IS 'Leads that came to the stage lead or beyond for the first time in the month.';
+COMMENT ON COLUMN leadscore.acceptance.accepted IS 'Those of them that ever came to the model''s accepted_stage or beyond, up to today.';
+COMMENT ON COLUMN leadscore.acceptance.rejected IS 'Those of leads that never were accepted and are in an exit today (nurture, lost, disqualified).';
+COMMENT ON COLUMN leadscore.acceptance.still_open IS 'Those of leads that never were accepted and may still be.';
+COMMENT ON COLUMN leadscore.acceptance.accepted_share IS 'accepted, divided by leads: those still open count against it.';
+
+CREATE VIEW leadscore.channel_report WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', r.model, pg_catalog.to_char(r.month, 'YYYY-MM'), r.channel) AS key,
+	   r.model,
+	   r.month,
+	   r.channel,
+	   r.direction,
+	   r.leads,
+	   r.accepted,
+	   r.customers,
+	   r.cost,
+	   pg_catalog.round(r.cost / nullif(r.leads, 0), 2) AS cost_per_lead,
+	   pg_catalog.round(r.cost / nullif(r.accepted, 0), 2) AS cost_per_accepted,
+	   pg_catalog.round(r.cost / nullif(r.customers, 0), 2) AS cost_per_customer,
+	   pg_catalog.round(r.leads / nullif(pg_catalog.sum(r.leads) OVER (PARTITION BY r.model, r.month), 0), 4) AS leads_share,
+	   CASE WHEN r.direction IS NOT NULL
+			THEN pg_catalog.round(pg_catalog.sum(r.leads) OVER (PARTITION BY r.model, r.month, r.direction)
+								  / nullif(pg_catalog.sum(r.leads) FILTER (WHERE r.direction IS NOT NULL) OVER (PARTITION BY r.model, r.month), 0), 4)
+			END AS direction_share
+FROM (SELECT g.*,
+			 (SELECT d.direction FROM leadscore.channel_cost d
+			  WHERE d.model = g.model AND d.channel IS NOT DISTINCT FROM g.channel AND d.direction IS NOT NULL
+			  ORDER BY d.month > g.month, pg_catalog.abs(d.month - g.month) LIMIT 1) AS direction
+	  FROM (SELECT u.model, u.month, u.channel,
+				   pg_catalog.sum(u.leads)::bigint AS leads,
+				   pg_catalog.sum(u.accepted)::bigint AS accepted,
+				   pg_catalog.sum(u.customers)::bigint AS customers,
+				   pg_catalog.sum(u.cost) AS cost
+			FROM (SELECT v.model,
+						 pg_catalog.date_trunc('month', v.entered_at AT TIME ZONE m.time_zone)::date AS month,
+						 v.channel,
+						 pg_catalog.count(*) AS leads,
+						 pg_catalog.count(*) FILTER (WHERE v.furthest_rank >= m.accepted_stage::integer) AS accepted,
+						 pg_catalog.count(*) FILTER (WHERE v.furthest_rank >= leadscore.stage_rank('customer')) AS customers,
+						 NULL::numeric AS cost
+				  FROM leadscore.stage_visit v JOIN leadscore.model m ON m.name = v.model
+				  WHERE v.stage_rank >= leadscore.stage_rank('lead')
+					AND (v.furthest_before_rank < leadscore.stage_rank('lead')) IS NOT FALSE
+				  GROUP BY 1, 2, 3
+				  UNION ALL
+				  SELECT c.model, c.month, c.channel, 0, 0, 0, c.cost FROM leadscore.channel_cost c) u
+			GROUP BY 1, 2, 3) g) r;
+COMMENT ON VIEW leadscore.channel_report IS
+'What the acquisition channels bring and cost, by month: of the leads that came to the stage lead or beyond for the first time in the month, how many were accepted and became customers up to today, and what leadscore.channel_cost says the channel cost in it.  Cohorts of late have had less time, so their customers still look dear.';
+COMMENT ON COLUMN leadscore.channel_report.key IS 'Unique: model, month and channel.';
+COMMENT ON COLUMN leadscore.channel_report.model IS 'Model.';
+COMMENT ON COLUMN leadscore.channel_report.month IS 'Month of the cohort and of the costs, as its first day, in the model''s time zone.';
+COMMENT ON COLUMN leadscore.channel_report.channel IS 'Acquisition channel; NULL: leads and costs without one.';
+COMMENT ON COLUMN leadscore.channel_report.direction IS 'inbound or outbound, by leadscore.channel_cost; NULL: not known.';
+COMMENT ON COLUMN leadscore.channel_report.leads IS 'Leads that came to the stage lead or beyond for the first time in the month.';
+COMMENT ON COLUMN leadscore.channel_report.accepted IS 'Those of them that ever came to the model''s accepted_stage or beyond, up to today.';
+COMMENT ON COLUMN leadscore.channel_report.customers IS 'Those of leads that became customers, up to today.';
+COMMENT ON COLUMN leadscore.channel_report.cost IS 'What the channel cost in the month; NULL: not known.';
+COMMENT ON COLUMN leadscore.channel_report.cost_per_lead IS 'cost, divided by leads; NULL if there are none or the cost is not known.';
+COMMENT ON COLUMN leadscore.channel_report.cost_per_accepted IS 'cost, divided by accepted; NULL if there are none or the cost is not known.';
+COMMENT ON COLUMN leadscore.channel_report.cost_per_customer IS 'cost, divided by customers; NULL if there are none or the cost is not known.';
+COMMENT ON COLUMN leadscore.channel_report.leads_share IS 'leads, divided by all leads of the model in the month.';
+COMMENT ON COLUMN leadscore.channel_report.direction_share IS 'Leads of all channels of this direction, divided by the leads of all channels whose direction is known, of the model in the month: the mix of inbound and outbound.';
+
+CREATE FUNCTION leadscore._sla_answered(model text)
+RETURNS TABLE (month date, share numeric)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT date_trunc('month', c.started_at AT TIME ZONE m.time_zone)::date,
+		   round((count(*) FILTER (WHERE c.outcome = 'answered'))::numeric / nullif(count(*) FILTER (WHERE c.outcome <> 'void' AND (c.outcome <> 'open' OR c.breached)), 0), 4)
+	FROM leadscore.sla_clocks(_sla_answered.model) c JOIN leadscore.model m ON m.name = c.model
+	GROUP BY 1
+$$;
+COMMENT ON FUNCTION leadscore._sla_answered(text) IS
+'Internal: share of the response times that began in a month, and are decided, which were kept; NULL if none is decided.';
+
+CREATE VIEW leadscore.agreement WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', a.model, pg_catalog.to_char(a.month, 'YYYY-MM')) AS key,
+	   a.model,
+	   a.month,
+	   a.generated_target,
+	   a.generated,
+	   a.accepted_target,
+	   a.accepted,
+	   a.customers_target,
+	   a.customers,
+	   pg_catalog.round(a.accepted_target::numeric / nullif(a.generated_target, 0), 4) AS accepted_share_target,
+	   pg_catalog.round(a.ever_accepted::numeric / nullif(a.generated, 0), 4) AS accepted_share,
+	   n.share AS answered_share
+FROM (SELECT u.model, u.month,
+			 pg_catalog.max(u.generated_target) AS generated_target,
+			 pg_catalog.max(u.accepted_target) AS accepted_target,
+			 pg_catalog.max(u.customers_target) AS customers_target,
+			 pg_catalog.sum(u.generated)::bigint AS generated,
+			 pg_catalog.sum(u.accepted)::bigint AS accepted,
+			 pg_catalog.sum(u.customers)::bigint AS customers,
+			 pg_catalog.sum(u.ever_accepted)::bigint AS ever_accepted
+	  FROM (SELECT t.model, t.month, t.generated AS generated_target, t.accepted AS accepted_target, t.customers AS customers_target,
+				   0 AS generated, 0 AS accepted, 0 AS customers, 0 AS ever_accepted
+			FROM leadscore.target t
+			UNION ALL
+			SELECT v.model,
+				   pg_catalog.date_trunc('month', v.entered_at AT TIME ZONE m.time_zone)::date,
+				   NULL, NULL, NULL,
+				   pg_catalog.count(*) FILTER (WHERE v.stage_rank >= leadscore.stage_rank('lead')
+											   AND (v.furthest_before_rank < leadscore.stage_rank('lead')) IS NOT FALSE),
+				   pg_catalog.count(*) FILTER (WHERE v.stage_rank >= m.accepted_stage::integer
+											   AND (v.furthest_before_rank < m.accepted_stage::integer) IS NOT FALSE),
+				   pg_catalog.count(*) FILTER (WHERE v.stage_rank >= leadscore.stage_rank('customer')
+											   AND (v.furthest_before_rank < leadscore.stage_rank('customer')) IS NOT FALSE),
+				   pg_catalog.count(*) FILTER (WHERE v.stage_rank >= leadscore.stage_rank('lead')
+											   AND (v.furthest_before_rank < leadscore.stage_rank('lead')) IS NOT FALSE
+											   AND v.furthest_rank >= m.accepted_stage::integer)
+			FROM leadscore.stage_visit v JOIN leadscore.model m ON m.name = v.model
+			WHERE v.stage_rank >= 100 AND (v.stage_rank > v.furthest_before_rank) IS NOT FALSE
+			GROUP BY 1, 2) u
+	  GROUP BY u.model, u.month) a
+LEFT JOIN (SELECT k.model, c.month, c.share
+		   FROM (SELECT DISTINCT l.model FROM leadscore.sla l JOIN leadscore.attachment t ON t.model = l.model) k,
+				LATERAL leadscore._sla_answered(k.model) c) n ON n.model = a.model AND n.month = a.month;
+COMMENT ON VIEW leadscore.agreement IS
+'What marketing and sales agreed on in leadscore.target against what came, by month: one row for each month that has a target or in which a lead moved up.';
+COMMENT ON COLUMN leadscore.agreement.key IS 'Unique: model and month.';
+COMMENT ON COLUMN leadscore.agreement.model IS 'Model.';
+COMMENT ON COLUMN leadscore.agreement.month IS 'Month, as its first day, in the model''s time zone.';
+COMMENT ON COLUMN leadscore.agreement.generated_target IS 'Leads that were to be generated; NULL: no target.';
+COMMENT ON COLUMN leadscore.agreement.generated IS 'Leads that came to the stage lead or beyond for the first time in the month.';
+COMMENT ON COLUMN leadscore.agreement.accepted_target IS 'Leads that were to be accepted; NULL: no target.';
+COMMENT ON COLUMN leadscore.agreement.accepted IS 'Leads that came to the model''s accepted_stage or beyond for the first time in the month, whenever they were generated.';
+COMMENT ON COLUMN leadscore.agreement.customers_target IS 'Customers that were to be won; NULL: no target.';
+COMMENT ON COLUMN leadscore.agreement.customers IS 'Leads that became customers in the month, whenever they were generated.';
+COMMENT ON COLUMN leadscore.agreement.accepted_share_target IS 'accepted_target, divided by generated_target.';
+COMMENT ON COLUMN leadscore.agreement.accepted_share IS 'Of the leads generated in the month, those that ever were accepted, up to today, divided by generated; NULL if none was.';
+COMMENT ON COLUMN leadscore.agreement.answered_share IS 'Of the response times (leadscore.sla) that began in the month and are decided, the share that were kept; NULL if there were none.';
+
+CREATE FUNCTION leadscore.stage_at(model text, lead_key text, at timestamptz) RETURNS leadscore.lead_stage
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT h.to_stage FROM leadscore.history h
+	WHERE h.model = stage_at.model AND h.lead_key = stage_at.lead_key AND h.at <= stage_at.at
+	ORDER BY h.at DESC, h.xact DESC, h.xact_order DESC LIMIT 1;
+END;
+COMMENT ON FUNCTION leadscore.stage_at(text, text, timestamptz) IS
+'Stage in which the lead with this key as text was at a time, by its history; NULL before its first row, for NULL, and for a lead or model that history does not know.';
+
+CREATE FUNCTION leadscore.stage_at(model text, lead_key anyelement, at timestamptz) RETURNS leadscore.lead_stage
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+AS $$
+	SELECT leadscore.stage_at(model, lead_key::pg_catalog.text, at)
+$$;
+COMMENT ON FUNCTION leadscore.stage_at(text, anyelement, timestamptz) IS
+'Stage in which the lead with this key was at a time, by its history; NULL before its first row, for NULL, and for a lead or model that history does not know.';
+
+CREATE FUNCTION leadscore.stages_at(model text, at timestamptz)
+RETURNS TABLE (lead_key text, stage leadscore.lead_stage)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 100000
+BEGIN ATOMIC
+	SELECT DISTINCT ON (h.lead_key) h.lead_key, h.to_stage FROM leadscore.history h
+	WHERE h.model = stages_at.model AND h.at <= stages_at.at
+	ORDER BY h.lead_key DESC, h.at DESC, h.xact DESC, h.xact_order DESC;
+END;
+COMMENT ON FUNCTION leadscore.stages_at(text, timestamptz) IS
+'Stage in which each lead of a model was at a time, by its history: one row for each lead that had come by then.  No rows for NULL, and for a model that history does not know.';
 
 --
 -- Plan
 --
+-- From the revenue backwards: customers, accepted leads, leads.  A rate that is
+-- not given is measured from closed leads, those whose case is settled: they
+-- became customers or are in an exit (nurture, lost, disqualified).  Open ones
+-- would count as failures, which they are not yet.
+--
+
+CREATE FUNCTION leadscore._round_up(number numeric) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN pg_catalog.ceil(number - least(number * 1e-9, 0.001))::bigint;
+COMMENT ON FUNCTION leadscore._round_up(numeric) IS
+'Internal: the least integer that is not below a number that is not negative, but for what rates cut off somewhere make of it: 50 / 0.333333333333 are 150.  Error 22003 for more than a bigint holds.';
+
+CREATE FUNCTION leadscore._closed_leads(model text, since date)
+RETURNS TABLE (stage text, stage_rank integer, closed bigint, to_lead bigint, to_accepted bigint, to_customer bigint)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 12
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan		-- what is not asked for costs nothing
+AS $$
+#variable_conflict use_column
+DECLARE
+	zone		text := leadscore._reporting_time_zone(_closed_leads.model);
+	accepted	integer := (SELECT m.accepted_stage::integer FROM leadscore.model m WHERE m.name = _closed_leads.model);
+	named		integer[] := ARRAY(SELECT s.stage_rank FROM leadscore._named_stages() s WHERE s.model = _closed_leads.model);
+BEGIN
+	RETURN QUERY
+		SELECT s.stage::text, s.stage_rank::integer,
+			   coalesce(sum(c.leads), 0)::bigint,
+			   coalesce(sum(c.leads) FILTER (WHERE c.furthest >= leadscore.stage_rank('lead')), 0)::bigint,
+			   coalesce(sum(c.leads) FILTER (WHERE c.furthest >= accepted), 0)::bigint,
+			   coalesce(sum(c.leads) FILTER (WHERE c.furthest >= leadscore.stage_rank('customer')), 0)::bigint
+		FROM leadscore.lead_stages() s
+		LEFT JOIN (SELECT v.furthest_before_rank AS passed, v.stage_rank AS entered, v.furthest_rank AS furthest, count(*) AS leads
+				   FROM leadscore.stage_visit v
+				   WHERE v.model = _closed_leads.model
+					 AND v.stage_rank >= 100 AND (v.stage_rank > v.furthest_before_rank) IS NOT FALSE
+					 AND (v.current_stage_rank < 100 OR v.furthest_rank >= leadscore.stage_rank('customer'))
+					 AND (v.entered_at >= _closed_leads.since::timestamp AT TIME ZONE zone) IS NOT FALSE
+				   GROUP BY 1, 2, 3) c
+			ON c.entered >= s.stage_rank AND (c.passed < s.stage_rank) IS NOT FALSE
+		WHERE s.stage_rank >= 100
+		GROUP BY s.stage, s.stage_rank
+		HAVING bool_or(c.entered = s.stage_rank) OR s.stage_rank = ANY (named)
+			   OR s.stage_rank IN (accepted, leadscore.stage_rank('lead'), leadscore.stage_rank('customer'))
+		ORDER BY s.stage_rank;
+END
+$$;
+COMMENT ON FUNCTION leadscore._closed_leads(text, date) IS
+'Internal: for each stage in use, the closed leads of a model that came to it or beyond for the first time from since on (NULL: ever), and those of them that ever came to lead, to the model''s accepted_stage and to customer or beyond.  Closed: became a customer, or in an exit today.  Errors: 42704 unknown model, 22004 model NULL.';
+
+CREATE FUNCTION leadscore.plan(model text, revenue numeric, average_deal numeric,
+	accepted_to_customer numeric DEFAULT NULL, lead_to_accepted numeric DEFAULT NULL,
+	acquisition_share numeric DEFAULT NULL, since date DEFAULT NULL)
+RETURNS TABLE (customers bigint, accepted bigint, leads bigint,
+			   cost_per_customer numeric, cost_per_accepted numeric, cost_per_lead numeric, revenue_per_lead numeric,
+			   basis text, accepted_to_customer_rate numeric, accepted_to_customer_leads bigint,
+			   lead_to_accepted_rate numeric, lead_to_accepted_leads bigint,
+			   stages jsonb)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	enough			constant bigint := 30;
+	accepted_stage	text;
+	seen			jsonb;
+	stage			record;
+	volume			bigint;
+	later_volume	bigint;
+BEGIN
+	IF revenue IS NULL OR average_deal IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'plan needs the revenue and the average deal';
+	ELSIF NOT (revenue >= 0 AND revenue < 'Infinity') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('cannot plan a revenue of %s', revenue),
+			DETAIL = 'The revenue must be a number that is not negative.';
+	ELSIF NOT (average_deal > 0 AND average_deal < 'Infinity') THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('cannot plan with an average deal of %s', average_deal),
+			DETAIL = 'The average deal must be more than 0.',
+			HINT = 'Divide the revenue of past deals by their number.';
+	ELSIF NOT (accepted_to_customer > 0 AND accepted_to_customer <= 1) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('cannot plan with a rate of %s from accepted leads to customers', accepted_to_customer),
+			DETAIL = 'The rate must be more than 0 and at most 1.',
+			HINT = 'If every second accepted lead becomes a customer: accepted_to_customer => 0.5.';
+	ELSIF NOT (lead_to_accepted > 0 AND lead_to_accepted <= 1) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('cannot plan with a rate of %s from leads to accepted leads', lead_to_accepted),
+			DETAIL = 'The rate must be more than 0 and at most 1.',
+			HINT = 'If every second lead is accepted: lead_to_accepted => 0.5.';
+	ELSIF NOT (acquisition_share >= 0 AND acquisition_share <= 1) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('cannot plan with an acquisition share of %s', acquisition_share),
+			DETAIL = 'The share of a deal that may be spent on winning it must be between 0 and 1.',
+			HINT = 'If a tenth of it may: acquisition_share => 0.10.';
+	ELSIF model IS NULL AND (accepted_to_customer IS NULL OR lead_to_accepted IS NULL) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'plan needs a scoring model or both rates',
+			DETAIL = format('Not given: %s.', concat_ws(', ', CASE WHEN accepted_to_customer IS NULL THEN 'accepted_to_customer' END,
+														CASE WHEN lead_to_accepted IS NULL THEN 'lead_to_accepted' END)),
+			HINT = 'Rates that are not given are measured from the history of a model.';
+	END IF;
+
+	IF model IS NOT NULL THEN
+		accepted_stage := (SELECT m.accepted_stage::text FROM leadscore.model m WHERE m.name = model);
+		seen := (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.stage_rank DESC) FROM leadscore._closed_leads(model, since) c);
+		SELECT c.closed, CASE WHEN c.closed >= enough THEN nullif(c.to_customer, 0)::numeric / c.closed END
+		INTO accepted_to_customer_leads, accepted_to_customer_rate
+		FROM jsonb_to_recordset(seen) c(stage text, closed bigint, to_customer bigint)
+		WHERE c.stage = accepted_stage AND accepted_to_customer IS NULL;
+		SELECT c.closed, CASE WHEN c.closed >= enough THEN nullif(c.to_accepted, 0)::numeric / c.closed END
+		INTO lead_to_accepted_leads, lead_to_accepted_rate
+		FROM jsonb_to_recordset(seen) c(stage text, closed bigint, to_accepted bigint)
+		WHERE c.stage = 'lead' AND lead_to_accepted IS NULL;
+	END IF;
+	basis := CASE WHEN accepted_to_customer IS NOT NULL THEN 'accepted_to_customer given'
+				  WHEN accepted_to_customer_rate IS NOT NULL THEN format('accepted_to_customer measured from %s closed leads that were accepted', accepted_to_customer_leads)
+				  WHEN accepted_to_customer_leads >= enough THEN format('accepted_to_customer missing: of %s closed leads that were accepted none became a customer', accepted_to_customer_leads)
+				  ELSE format('accepted_to_customer missing: it takes %s closed leads that were accepted, there are %s', enough, accepted_to_customer_leads) END
+		|| CASE WHEN lead_to_accepted IS NOT NULL THEN '; lead_to_accepted given'
+				WHEN lead_to_accepted_rate IS NOT NULL THEN format('; lead_to_accepted measured from %s closed leads', lead_to_accepted_leads)
+				WHEN lead_to_accepted_leads >= enough THEN format('; lead_to_accepted missing: of %s closed leads none was accepted', lead_to_accepted_leads)
+				ELSE format('; lead_to_accepted missing: it takes %s closed leads, there are %s', enough, lead_to_accepted_leads) END
+		|| CASE WHEN since IS NOT NULL AND (accepted_to_customer IS NULL OR lead_to_accepted IS NULL)
+				THEN format(' (since %s)', to_char(since, 'YYYY-MM-DD')) ELSE '' END;
+	accepted_to_customer_rate := coalesce(accepted_to_customer, accepted_to_customer_rate);
+	lead_to_accepted_rate := coalesce(lead_to_accepted, lead_to_accepted_rate);
+
+	customers := leadscore._round_up(revenue / average_deal);
+	accepted := leadscore._round_up(customers / accepted_to_customer_rate);
+	leads := leadscore._round_up(accepted / lead_to_accepted_rate);
+	cost_per_customer := trim_scale(round(average_deal * acquisition_share, 6));
+	cost_per_accepted := trim_scale(round(average_deal * acquisition_share * accepted_to_customer_rate, 6));
+	cost_per_lead := trim_scale(round(average_deal * acquisition_share * accepted_to_customer_rate * lead_to_accepted_rate, 6));
+	revenue_per_lead := trim_scale(round(revenue / nullif(leads, 0), 6));
+
+	-- The stages between those three by what became of the closed leads that
+	-- came there, from the last stage backwards: none sees fewer leads than a
+	-- later one, nor more than an earlier of the three.
+	IF model IS NOT NULL THEN
+		stages := '[]';
+		FOR stage IN SELECT * FROM jsonb_to_recordset(seen) c(stage text, stage_rank integer, closed bigint, to_lead bigint, to_accepted bigint, to_customer bigint)
+					 WHERE c.stage_rank <= leadscore.stage_rank('customer') LOOP
+			volume := CASE
+				WHEN stage.stage = 'customer' THEN customers
+				WHEN stage.stage = accepted_stage THEN accepted
+				WHEN stage.stage = 'lead' THEN leads
+				WHEN stage.closed < enough THEN NULL
+				WHEN stage.stage_rank > accepted_stage::leadscore.lead_stage::integer
+					THEN leadscore._round_up(customers * stage.closed::numeric / nullif(stage.to_customer, 0))
+				WHEN stage.stage_rank > leadscore.stage_rank('lead')
+					THEN leadscore._round_up(accepted * stage.closed::numeric / nullif(stage.to_accepted, 0))
+				ELSE leadscore._round_up(leads * stage.closed::numeric / nullif(stage.to_lead, 0)) END;
+			IF volume IS NOT NULL THEN
+				volume := greatest(later_volume, least(volume, CASE WHEN stage.stage_rank > accepted_stage::leadscore.lead_stage::integer THEN accepted
+																	WHEN stage.stage_rank > leadscore.stage_rank('lead') THEN leads END));
+				later_volume := volume;
+			END IF;
+			stages := jsonb_build_object('stage', stage.stage, 'leads', volume,
+										 'closed_leads', CASE stage.stage WHEN 'customer' THEN NULL WHEN accepted_stage THEN accepted_to_customer_leads
+														 WHEN 'lead' THEN lead_to_accepted_leads ELSE stage.closed END) || stages;
+		END LOOP;
+	END IF;
+	accepted_to_customer_rate := trim_scale(round(accepted_to_customer_rate, 6));
+	lead_to_accepted_rate := trim_scale(round(lead_to_accepted_rate, 6));
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION leadscore.plan(text, numeric, numeric, numeric, numeric, numeric, date) IS
+'Plans from the revenue backwards, in one row: how many customers it takes at the average deal, how many accepted leads at the rate accepted_to_customer (customers divided by accepted leads), how many leads at the rate lead_to_accepted (accepted leads divided by leads).  Each step rounds up and goes on from there.  A rate that is not given is measured from the model''s closed leads (those that became customers or are in an exit today: nurture, lost, disqualified) that came to the accepted_stage, or the stage lead, or beyond for the first time from since on (NULL: ever), if there are at least 30 of them; else what depends on it is NULL, and basis says what is missing.  acquisition_share, the share of a deal that may be spent on winning it, gives the affordable cost of a customer (average deal times share), of an accepted lead (that times its rate) and of a lead; NULL gives none.  revenue_per_lead is revenue divided by leads.  lead_to_accepted_rate (leads to accepted) and accepted_to_customer_rate (accepted to customers) are the rates used, lead_to_accepted_leads and accepted_to_customer_leads the closed leads that those measured rest on.  stages is what each stage in use must see: [{"stage", "leads", "closed_leads"}], those between measured likewise; NULL without a model.  Errors: 22004 revenue or deal NULL, 22023 not a plan (a negative revenue, a deal of 0 or less, a rate not above 0 or over 1, a share not within 0 and 1, no model although a rate is missing), 42704 unknown model, 22003 more leads than a bigint holds.';
 
 /* ----------------------------------------------------------------------
  * 7. Matrices as a whole: copy, export, import, templates

@@ -1283,7 +1283,8 @@ tell(Scorer *scorer, const StateRow *before, const StateRow *row,
 	entry.listed = true;
 	entry.to = staging->nmoves > 0 ? staging->moves[0].from :
 		DatumGetLeadStage(row->values[STATE_STAGE]);
-	entry.from = before == NULL ? 0 : entry.to;
+	/* a lead that has got another key does not come a second time */
+	entry.from = before == NULL && cause != CAUSE_KEY ? 0 : entry.to;
 	/* a lead's first row, or one without a move */
 	if (before == NULL || staging->nmoves == 0)
 	{
