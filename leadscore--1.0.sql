@@ -2688,7 +2688,8 @@ BEGIN
 			   s.has_problem,
 			   CASE WHEN s.pinned_until > statement_timestamp() THEN s.pinned_until END AS pinned_until,
 			   CASE WHEN s.pinned_until > statement_timestamp() THEN s.pin_reason END AS pin_reason,
-			   s.next_change_at <= statement_timestamp() IS TRUE OR NOT s.stage_settled AS settle_due
+			   s.next_change_at <= statement_timestamp() IS TRUE
+				   OR (NOT s.stage_settled AND s.pinned_until > statement_timestamp() IS NOT TRUE) AS settle_due
 		FROM leadscore.%3$I s,
 			 -- worked out once for a row, whichever columns are read
 			 LATERAL (SELECT CASE WHEN s.fading OR s.next_change_at <= statement_timestamp() OR (SELECT leadscore._has_overdue(%2$L::text))
@@ -2717,7 +2718,7 @@ BEGIN
 	EXECUTE format('COMMENT ON COLUMN %s.rules_version IS %L', view, 'Version of the model by which the stored values were worked out.');
 	EXECUTE format('COMMENT ON COLUMN %s.pinned_until IS %L', view, 'Until when automatic transitions leave the lead where it is; NULL: they do not.');
 	EXECUTE format('COMMENT ON COLUMN %s.pin_reason IS %L', view, 'Why the lead is pinned.');
-	EXECUTE format('COMMENT ON COLUMN %s.settle_due IS %L', view, 'May the stage be behind what is shown of the score?  The next write of the lead, or leadscore.advance(), settles it.');
+	EXECUTE format('COMMENT ON COLUMN %s.settle_due IS %L', view, 'May the stage be behind what is shown of the score?  The next write of the lead settles it, and leadscore.advance() what time alone has changed.');
 	EXECUTE format('COMMENT ON COLUMN %s.has_problem IS %L', view, 'Did a rule fail on this lead?  See leadscore.problem.');
 END
 $$;

@@ -334,6 +334,22 @@ is_superseded(Relation rel, TupleTableSlot *slot)
 		!table_tuple_satisfies_snapshot(rel, slot, SnapshotSelf);
 }
 
+/*
+ * What time has changed before a lead's row is replaced concerned the row as it
+ * was: settle it.
+ */
+static void
+settle_old_row(CapturedTable *table, TriggerData *trigger, Datum key)
+{
+	Rulebook   *rulebook = table->scorer->rulebook;
+
+	/* nothing changes by time alone; but a pin may expire */
+	if (!rulebook->uses_clock && rulebook->nterms == 0 && rulebook->funnel.ntransitions == 0)
+		return;
+	fill_slot(table, trigger->tg_trigslot);
+	scorer_settle_due(table->scorer, key, GetCurrentStatementStartTimestamp());
+}
+
 static void
 lead_written(CapturedTable *table, TriggerData *trigger)
 {
@@ -404,13 +420,8 @@ lead_written(CapturedTable *table, TriggerData *trigger)
 	}
 	else
 	{
-		/* what time has changed before concerned the row as it was */
-		if (by_update && !key_changed &&
-			(scorer->rulebook->uses_clock || scorer->rulebook->nterms > 0))
-		{
-			fill_slot(table, trigger->tg_trigslot);
-			scorer_settle_due(scorer, key, GetCurrentStatementStartTimestamp());
-		}
+		if (by_update && !key_changed)
+			settle_old_row(table, trigger, key);
 		fill_slot(table, slot);
 	}
 	scorer_evaluate(scorer, key, false, &row);
@@ -509,6 +520,32 @@ leadscore_capture(PG_FUNCTION_ARGS)
  */
 
 /*
+ * Does an update change anything that the model reads?  If not, capture() is not
+ * fired: see changed.c.
+ */
+static bool
+reads_other_values(CapturedTable *table, TriggerData *trigger)
+{
+	TupleTableSlot *old = trigger->tg_trigslot;
+	TupleTableSlot *new = trigger->tg_newslot;
+
+	for (int i = -1; i < table->scorer->rulebook->ncapture_columns; i++)
+	{
+		AttrNumber	column = i < 0 ? table->key_column : table->map[i];
+		Form_pg_attribute att = TupleDescAttr(new->tts_tupleDescriptor, column - 1);
+		bool		old_isnull;
+		bool		new_isnull;
+		Datum		old_value = slot_getattr(old, column, &old_isnull);
+		Datum		new_value = slot_getattr(new, column, &new_isnull);
+
+		if (old_isnull != new_isnull ||
+			(!new_isnull && !datum_image_eq(old_value, new_value, att->attbyval, att->attlen)))
+			return true;
+	}
+	return false;
+}
+
+/*
  * leadscore.write_back(): trigger BEFORE INSERT OR UPDATE FOR EACH ROW on a
  * table of leads
  *		Sets the columns that attach() was told of.  Argument: the model.  A
@@ -526,7 +563,9 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 	HeapTuple	tuple;
 	StateRow	row;
 	Datum		key;
+	Datum		old_key = (Datum) 0;
 	bool		key_isnull;
+	bool		old_isnull = false;
 	bool		refused = false;
 	int			n = 0;
 	int			columns[NUM_WRITE_BACKS];
@@ -548,18 +587,21 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 	key = slot_getattr(slot, table->key_column, &key_isnull);
 	if (table->scorer->rulebook->busy)
 		return PointerGetDatum(tuple);
+	if (by_update)
+		old_key = slot_getattr(trigger->tg_trigslot, table->key_column, &old_isnull);
+	/* the stage that automation leads to from now on depends on where it led so far */
+	if (by_update && !old_isnull && table->write_back[WRITE_BACK_STAGE] != 0)
+		settle_old_row(table, trigger, old_key);
 	fill_slot(table, slot);
 	scorer_evaluate(table->scorer, key, true, &row);
 	if ((table->write_back[WRITE_BACK_STAGE] != 0 || table->scorer->rulebook->nterms > 0) &&
 		!key_isnull)
 	{
 		/* a row that moves to another partition is inserted there first */
-		bool		isnull = false;
-		Datum		old_key = key;
-
-		if (by_update)
-			old_key = slot_getattr(trigger->tg_trigslot, table->key_column, &isnull);
-		scorer_complete_row(table->scorer, !isnull, old_key, &row);
+		if (!by_update)
+			old_key = key;
+		scorer_complete_row(table->scorer, !old_isnull, old_key,
+							!by_update || reads_other_values(table, trigger), &row);
 	}
 
 	for (int i = 0; i < NUM_WRITE_BACKS; i++)

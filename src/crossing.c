@@ -13,9 +13,9 @@
  * as long as the same levels are reached (transition.c).
  *
  * Halving stretches finds the last moment for which that is certain.  Where
- * all points that fade have one sign the bounds are the values themselves, and
- * the moment is the crossing, to the microsecond; where points of both signs
- * fade it may come before the crossing, never after it.
+ * the bounds are the values themselves, as they are if all points that fade have
+ * one sign, the moment is the crossing, to the microsecond; where points of both
+ * signs fade it may come before the crossing, never after it.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,15 +25,25 @@
 
 #include "crossing.h"
 
+/* What the points of a factor, or of a rule, are over a stretch of time. */
+typedef struct Course
+{
+	bool		spoken;
+	double		first;			/* at its two ends */
+	double		last;
+	double		low;			/* bounds of all they are in between */
+	double		high;
+	double		fall;			/* bounds of their change in a microsecond */
+	double		rise;
+} Course;
+
 /* Two ends of a stretch of time, and what holds at both and in between. */
 typedef struct Stretch
 {
 	Rulebook   *rulebook;
 	const RowPart *row;
 	const Activities *did;
-	double	   *low;			/* of each factor; work space */
-	double	   *high;
-	bool	   *spoken;
+	Course	   *factors;		/* work space */
 } Stretch;
 
 /* Jumps of rules, and stretches that are tried one after another, at most. */
@@ -84,27 +94,55 @@ next_jump(const Stretch *stretch, TimestampTz at)
 	return next;
 }
 
+/*
+ * Add the course of a rule to that of its factor.
+ */
 static void
-add_bounds(Stretch *stretch, int32 factor, double low, double high)
+add_course(Stretch *stretch, int32 factor, const Course *rule)
 {
 	bool		best = stretch->rulebook->factors[factor].combine == COMBINE_BEST;
+	Course	   *course = &stretch->factors[factor];
 
-	if (!stretch->spoken[factor])
+	if (!course->spoken)
 	{
-		stretch->low[factor] = low;
-		stretch->high[factor] = high;
-		stretch->spoken[factor] = true;
+		*course = *rule;
+		course->spoken = true;
 	}
 	else if (best)
 	{
-		stretch->low[factor] = Max(stretch->low[factor], low);
-		stretch->high[factor] = Max(stretch->high[factor], high);
+		course->first = Max(course->first, rule->first);
+		course->last = Max(course->last, rule->last);
+		course->low = Max(course->low, rule->low);
+		course->high = Max(course->high, rule->high);
+		course->fall = Min(course->fall, rule->fall);
+		course->rise = Max(course->rise, rule->rise);
 	}
 	else
 	{
-		stretch->low[factor] += low;
-		stretch->high[factor] += high;
+		course->first += rule->first;
+		course->last += rule->last;
+		course->low += rule->low;
+		course->high += rule->high;
+		course->fall += rule->fall;
+		course->rise += rule->rise;
 	}
+}
+
+/*
+ * The same between a floor and a cap, where points do not change.
+ */
+static void
+clamp_course(Course *course, double points_floor, double points_cap)
+{
+	if (course->low < points_floor || course->high > points_cap)
+	{
+		course->fall = Min(course->fall, 0);
+		course->rise = Max(course->rise, 0);
+	}
+	course->first = clamp(course->first, points_floor, points_cap);
+	course->last = clamp(course->last, points_floor, points_cap);
+	course->low = clamp(course->low, points_floor, points_cap);
+	course->high = clamp(course->high, points_floor, points_cap);
 }
 
 /*
@@ -119,12 +157,11 @@ find_bounds(Stretch *stretch, TimestampTz from, TimestampTz to,
 	const RowPart *row = stretch->row;
 	Activities	first = *stretch->did;
 	Activities	last = *stretch->did;
-	double		low_sum = row->base;
-	double		high_sum = row->base;
+	Course		sum = {true, row->base, row->base, row->base, row->base};
 
 	first.at = from;
 	last.at = to;
-	memset(stretch->spoken, false, sizeof(bool) * rulebook->nfactors);
+	memset(stretch->factors, 0, sizeof(Course) * rulebook->nfactors);
 	low->disqualified = high->disqualified = false;
 	for (int i = 0; i < row->nkept; i++)
 	{
@@ -136,7 +173,11 @@ find_bounds(Stretch *stretch, TimestampTz from, TimestampTz to,
 		rule = &rulebook->rules[number];
 		low->disqualified |= rule->disqualifies;
 		if (rulebook->factors[rule->factor].has_activities)
-			add_bounds(stretch, rule->factor, rule->points, rule->points);
+		{
+			Course		steady = {true, rule->points, rule->points, rule->points, rule->points};
+
+			add_course(stretch, rule->factor, &steady);
+		}
 	}
 	for (int i = 0; i < rulebook->nterms; i++)
 	{
@@ -145,8 +186,7 @@ find_bounds(Stretch *stretch, TimestampTz from, TimestampTz to,
 		const EngagementEntry *entry;
 		TermValue	begin;
 		TermValue	end;
-		double		least;
-		double		most;
+		Course		course = {true};
 
 		if (rule->skipped)
 			continue;
@@ -168,31 +208,45 @@ find_bounds(Stretch *stretch, TimestampTz from, TimestampTz to,
 		if (!begin.speaks && end.weight == 0)
 			continue;
 		low->disqualified |= rule->disqualifies && begin.speaks;
-		least = rule->points * Min(begin.weight, end.weight);
-		most = rule->points * Max(begin.weight, end.weight);
-		add_bounds(stretch, rule->factor, Min(least, most), Max(least, most));
+		course.first = rule->points * begin.weight;
+		course.last = rule->points * end.weight;
+		course.low = Min(course.first, course.last);
+		course.high = Max(course.first, course.last);
+		if (term->half_life != 0)
+		{
+			course.fall = -course.high * M_LN2 / term->half_life;
+			course.rise = -course.low * M_LN2 / term->half_life;
+		}
+		add_course(stretch, rule->factor, &course);
 	}
 	for (int i = 0; i < rulebook->nfactors; i++)
 	{
 		const Factor *factor = &rulebook->factors[i];
+		Course	   *course = &stretch->factors[i];
 
-		if (!factor->has_activities)
+		/* a floor above zero, or a cap below it, counts even without a rule */
+		if (!factor->has_activities ||
+			(!course->spoken && factor->points_floor <= 0 && factor->points_cap >= 0))
 			continue;
-		if (!stretch->spoken[i])
-		{
-			/* a floor above zero, or a cap below it, counts even without a rule */
-			if (factor->points_floor <= 0 && factor->points_cap >= 0)
-				continue;
-			stretch->low[i] = stretch->high[i] = 0;
-		}
-		low_sum += clamp(stretch->low[i], factor->points_floor, factor->points_cap);
-		high_sum += clamp(stretch->high[i], factor->points_floor, factor->points_cap);
+		clamp_course(course, factor->points_floor, factor->points_cap);
+		sum.first += course->first;
+		sum.last += course->last;
+		sum.low += course->low;
+		sum.high += course->high;
+		sum.fall += course->fall;
+		sum.rise += course->rise;
+	}
+	/* it goes one way */
+	if (!whatever_jumps && (sum.fall >= 0 || sum.rise <= 0))
+	{
+		sum.low = Min(sum.first, sum.last);
+		sum.high = Max(sum.first, sum.last);
 	}
 	high->disqualified = low->disqualified;
 	low->axis[AXIS_FIT] = high->axis[AXIS_FIT] = row->fit;
-	low->axis[AXIS_ENGAGEMENT] = clamp(low_sum, rulebook->axis_min[AXIS_ENGAGEMENT],
+	low->axis[AXIS_ENGAGEMENT] = clamp(sum.low, rulebook->axis_min[AXIS_ENGAGEMENT],
 									   rulebook->axis_max[AXIS_ENGAGEMENT]);
-	high->axis[AXIS_ENGAGEMENT] = clamp(high_sum, rulebook->axis_min[AXIS_ENGAGEMENT],
+	high->axis[AXIS_ENGAGEMENT] = clamp(sum.high, rulebook->axis_min[AXIS_ENGAGEMENT],
 										rulebook->axis_max[AXIS_ENGAGEMENT]);
 	low->raw = clamp(row->fit + low->axis[AXIS_ENGAGEMENT],
 					 rulebook->score_min, rulebook->score_max);
@@ -204,6 +258,7 @@ find_bounds(Stretch *stretch, TimestampTz from, TimestampTz to,
 typedef struct Said
 {
 	Temperature temperature;
+	bool		disqualified;	/* which a cold lead may come to be as well */
 	text	   *grade;			/* the rulebook's */
 	int			score_levels;	/* how many are reached */
 	int			engagement_levels;
@@ -213,6 +268,7 @@ static bool
 says(Rulebook *rulebook, const Evaluation *result, const Said *said)
 {
 	return evaluation_temperature(rulebook, result) == said->temperature &&
+		result->disqualified == said->disqualified &&
 		evaluation_grade(rulebook, result) == said->grade &&
 		levels_reached(&rulebook->funnel.score_levels, result->raw,
 					   SCORE_EPSILON) == said->score_levels &&
@@ -282,15 +338,14 @@ prepare(Stretch *stretch, Rulebook *rulebook, const RowPart *row,
 	stretch->rulebook = rulebook;
 	stretch->row = row;
 	stretch->did = did;
-	stretch->low = palloc(sizeof(double) * (rulebook->nfactors + 1));
-	stretch->high = palloc(sizeof(double) * (rulebook->nfactors + 1));
-	stretch->spoken = palloc(sizeof(bool) * (rulebook->nfactors + 1));
+	stretch->factors = palloc(sizeof(Course) * (rulebook->nfactors + 1));
 }
 
 /*
  * next_crossing
  *		The first moment after did->at at which time alone changes the
- *		temperature, the grade or what a condition on a move says, or 'limit', at which something else does; it
+ *		temperature, the grade, whether the lead is disqualified or what else a
+ *		condition on a move reads, or 'limit', at which something else does; it
  *		may be early, and never is late.  DT_NOEND: never.
  *
  * Leaves garbage in the current memory context.
@@ -309,6 +364,7 @@ next_crossing(Rulebook *rulebook, const RowPart *row, const Activities *did,
 	prepare(&stretch, rulebook, row, did);
 	evaluate_stored(rulebook, row, did, &now);
 	said.temperature = evaluation_temperature(rulebook, &now);
+	said.disqualified = now.disqualified;
 	said.grade = evaluation_grade(rulebook, &now);
 	said.score_levels = levels_reached(&rulebook->funnel.score_levels, now.raw, SCORE_EPSILON);
 	said.engagement_levels = levels_reached(&rulebook->funnel.engagement_levels,

@@ -147,16 +147,19 @@ optional_text(FunctionCallInfo fcinfo, int argument)
 	return PG_ARGISNULL(argument) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }
 
+/*
+ * Model and key must be given, and what else the function needs, if anything.
+ */
 static void
-require_arguments(FunctionCallInfo fcinfo, const char *function, int n)
+require_arguments(FunctionCallInfo fcinfo, const char *function, const char *third)
 {
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < (third != NULL ? 3 : 2); i++)
 	{
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s() needs a model, the key of a lead%s", function,
-							n > 2 ? ", and where to" : "")));
+					 third != NULL ? errmsg("%s() needs a model, the key of a lead, and %s", function, third) :
+					 errmsg("%s() needs a model and the key of a lead", function)));
 	}
 }
 
@@ -174,7 +177,7 @@ leadscore_move(PG_FUNCTION_ARGS)
 {
 	ScorerChange change = {.cause = CAUSE_MANUAL};
 
-	require_arguments(fcinfo, "move", 3);
+	require_arguments(fcinfo, "move", "where to");
 	change.move_to = PG_GETARG_LEAD_STAGE(2);
 	change.reason = optional_text(fcinfo, 3);
 	change_lead(fcinfo, &change, NULL);
@@ -192,7 +195,7 @@ leadscore_pin(PG_FUNCTION_ARGS)
 {
 	ScorerChange change = {.cause = CAUSE_PIN,.pins = true};
 
-	require_arguments(fcinfo, "pin", 3);
+	require_arguments(fcinfo, "pin", "until when");
 	change.pin_until = PG_GETARG_TIMESTAMPTZ(2);
 	change.reason = optional_text(fcinfo, 3);
 	if (change.pin_until <= GetCurrentTimestamp())
@@ -215,7 +218,7 @@ leadscore_unpin(PG_FUNCTION_ARGS)
 {
 	ScorerChange change = {.cause = CAUSE_UNPIN,.pins = true,.pin_until = DT_NOBEGIN};
 
-	require_arguments(fcinfo, "unpin", 2);
+	require_arguments(fcinfo, "unpin", NULL);
 	change.reason = optional_text(fcinfo, 2);
 	change_lead(fcinfo, &change, NULL);
 	PG_RETURN_LEAD_STAGE(change.moved_to);
@@ -263,7 +266,7 @@ leadscore_accept(PG_FUNCTION_ARGS)
 {
 	ScorerChange change = {.cause = CAUSE_ACCEPT};
 
-	require_arguments(fcinfo, "accept", 2);
+	require_arguments(fcinfo, "accept", NULL);
 	change.reason = optional_text(fcinfo, 2);
 	change_lead(fcinfo, &change, accepted_stage);
 	PG_RETURN_LEAD_STAGE(change.moved_to);
@@ -281,7 +284,7 @@ leadscore_reject(PG_FUNCTION_ARGS)
 {
 	ScorerChange change = {.cause = CAUSE_REJECT};
 
-	require_arguments(fcinfo, "reject", 2);
+	require_arguments(fcinfo, "reject", NULL);
 	change.reason = optional_text(fcinfo, 2);
 	if (change.reason == NULL || change.reason[strspn(change.reason, " \t\n")] == '\0')
 		ereport(ERROR,

@@ -1169,6 +1169,9 @@ settle_stage(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
 			 const ScorerChange *change, bool loaded, Telling *telling)
 {
 	Staging    *staging = &telling->staging;
+	/* nobody is told that a lead without a pin has none any more */
+	bool		pins = change->pins &&
+		(change->pin_until != DT_NOBEGIN || !row->isnull[STATE_PINNED_UNTIL]);
 
 	memset(telling, 0, sizeof(Telling));
 	telling->lead.scorer = scorer;
@@ -1196,7 +1199,7 @@ settle_stage(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
 						   lead_stage_label(change->only_from))));
 	if (change->move_to != 0)
 		stage_move(staging, row, change->move_to, change->cause, true);
-	if (change->pins)
+	if (pins)
 	{
 		row->isnull[STATE_PIN_REASON] = true;
 		row->isnull[STATE_PINNED_UNTIL] = change->pin_until == DT_NOBEGIN;
@@ -1222,7 +1225,7 @@ settle_stage(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
 		set_value(row, STATE_HAS_PROBLEM, BoolGetDatum(true));
 
 	telling->tells = DatumGetBool(row->values[STATE_LEAD_EXISTS]) &&
-		(before == NULL || staging->nmoves > 0 || change->pins ||
+		(before == NULL || staging->nmoves > 0 || pins ||
 		 DatumGetFloat8(before->values[STATE_FIT]) != DatumGetFloat8(row->values[STATE_FIT]) ||
 		 !same_text_value(before, row, STATE_TEMPERATURE) ||
 		 !same_text_value(before, row, STATE_GRADE) || staging->announced);
@@ -1290,6 +1293,7 @@ tell(Scorer *scorer, const StateRow *before, const StateRow *row,
 	{
 		history_add(scorer->history, scorer->model, lead_key, before, row, &entry);
 		before = row;
+		entry.announced = false;
 	}
 	if (staging->announced && announces)
 		announce_crossing("temperature", scorer->model, lead_key,
@@ -1383,11 +1387,13 @@ scorer_add_stored(Scorer *scorer, bool has_key, Datum key, bool evaluated,
 /*
  * scorer_complete_row
  *		Give a newly evaluated row what the state of the lead has besides: what
- *		it did, and the stage that it will be in.  It has no state yet unless
- *		'has_key'.  Errors: as of stage_settle().
+ *		it did, and the stage that it will be in; which is the one that it is in
+ *		if it is not 'changed', since nobody will store the row.  It has no state
+ *		yet unless 'has_key'.  Errors: as of stage_settle().
  */
 void
-scorer_complete_row(Scorer *scorer, bool has_key, Datum key, StateRow *row)
+scorer_complete_row(Scorer *scorer, bool has_key, Datum key, bool changed,
+					StateRow *row)
 {
 	StateTable *states = scorer->states;
 	StateRow	before;
@@ -1405,8 +1411,9 @@ scorer_complete_row(Scorer *scorer, bool has_key, Datum key, StateRow *row)
 	}
 	state_table_close(states);
 	(void) scorer_add_stored(scorer, has_key, key, true, row);
-	settle_stage(scorer, row->values[STATE_LEAD_KEY], known ? &before : NULL, row, &change,
-				 true, &telling);
+	if (changed || !known)
+		settle_stage(scorer, row->values[STATE_LEAD_KEY], known ? &before : NULL, row, &change,
+					 true, &telling);
 }
 
 /*
@@ -2035,7 +2042,7 @@ update_once(Scorer *scorer, Datum key, ScorerChange *change, bool *crossed)
 		set_value(&row, STATE_SCORED_AT, TimestampTzGetDatum(change->at));
 	if (!gone)
 		settle_stage(scorer, key, is_same ? &before : NULL, &row, change,
-					 read == READ_FOUND, &telling);
+					 read == READ_FOUND || change->row_in_slot, &telling);
 	change->moved_to = DatumGetLeadStage(row.values[STATE_STAGE]);
 
 	state_table_open(states);

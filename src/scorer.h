@@ -131,7 +131,7 @@ extern bool takes_any_value(StateColumn column, Oid type);
 extern bool scorer_add_stored(Scorer *scorer, bool has_key, Datum key,
 							  bool evaluated, StateRow *row);
 extern void scorer_complete_row(Scorer *scorer, bool has_key, Datum key,
-								StateRow *row);
+								bool changed, StateRow *row);
 extern void scorer_store(Scorer *scorer, Datum key, const Datum *old_key,
 						 StateRow *row, bool is_new, CommandId replaced_by);
 extern void scorer_remove(Scorer *scorer, Datum key, CommandId deleted_by);

@@ -214,17 +214,13 @@ stage_move(Staging *staging, StateRow *row, LeadStage to, Cause cause,
 }
 
 /*
- * A bit for each stage, to remember some by.
+ * A bit for each stage, to remember the ways out of nurture by, whatever becomes
+ * of the other transitions.
  */
 static int32
-stage_bit(const Funnel *funnel, const Transition *transition)
+stage_bit(LeadStage stage)
 {
-	int			n = 0;
-
-	/* of the ways out of one stage, which? */
-	for (const Transition *t = funnel->transitions; t < transition; t++)
-		n += t->from == transition->from;
-	return (int32) 1 << Min(n, 30);
+	return (int32) ((uint32) 1 << Min(stage / 10, 31));
 }
 
 /*
@@ -239,9 +235,49 @@ may_leave_nurture(const Staging *staging, const StateRow *row, const Transition 
 	const Funnel *funnel = &staging->rulebook->funnel;
 	TimestampTz cooled = DatumGetTimestampTz(row->values[STATE_STAGE_SINCE]) + funnel->cooldown;
 
-	return (DatumGetInt32(row->values[STATE_REARMED]) & stage_bit(funnel, transition)) != 0 ||
+	return (DatumGetInt32(row->values[STATE_REARMED]) & stage_bit(transition->to)) != 0 ||
 		(DatumGetTimestampTz(row->values[STATE_SCORED_AT]) >= cooled &&
 		 staging->last_seen >= cooled);
+}
+
+/*
+ * The automatic transition that the lead is to make next; NULL: none.  Sets
+ * *unknown if that cannot be told of some.
+ *
+ * Of a lead in nurture it is remembered which did not hold.
+ */
+static const Transition *
+find_way_out(Staging *staging, StateRow *row, bool *unknown)
+{
+	const Funnel *funnel = &staging->rulebook->funnel;
+	LeadStage	from = DatumGetLeadStage(row->values[STATE_STAGE]);
+	const Transition *to = NULL;
+	const Transition *transition = NULL;
+
+	while ((transition = next_transition(funnel, from, transition)) != NULL)
+	{
+		LeadStage	first;
+		Verdict		verdict;
+
+		/* where the CRM is the master we move within its status */
+		if (funnel->follows && funnel->has_status &&
+			(row->isnull[STATE_STATUS] ||
+			 !funnel_status_means(funnel, TextDatumGetCString(row->values[STATE_STATUS]),
+								  transition->to, &first)))
+			continue;
+		if (to != NULL && from != LEAD_STAGE_NURTURE)
+			break;
+		verdict = judge(staging, transition, row);
+		*unknown |= verdict == UNKNOWN;
+		if (verdict == HOLDS && to == NULL &&
+			(from != LEAD_STAGE_NURTURE || may_leave_nurture(staging, row, transition)))
+			to = transition;
+		if (verdict == HOLDS_NOT && from == LEAD_STAGE_NURTURE)
+			set_value(row, STATE_REARMED,
+					  Int32GetDatum(DatumGetInt32(row->values[STATE_REARMED]) |
+									stage_bit(transition->to)));
+	}
+	return to;
 }
 
 /*
@@ -250,44 +286,11 @@ may_leave_nurture(const Staging *staging, const StateRow *row, const Transition 
 static void
 move_automatically(Staging *staging, StateRow *row)
 {
-	const Funnel *funnel = &staging->rulebook->funnel;
 	bool		unknown = false;
-	bool		moved;
+	const Transition *to;
 
-	do
-	{
-		LeadStage	from = DatumGetLeadStage(row->values[STATE_STAGE]);
-		const Transition *to = NULL;
-		const Transition *transition = NULL;
-
-		while ((transition = next_transition(funnel, from, transition)) != NULL)
-		{
-			LeadStage	first;
-			Verdict		verdict;
-
-			/* where the CRM is the master we move within its status */
-			if (funnel->follows && funnel->has_status &&
-				(row->isnull[STATE_STATUS] ||
-				 !funnel_status_means(funnel, TextDatumGetCString(row->values[STATE_STATUS]),
-									  transition->to, &first)))
-				continue;
-			/* all of them, since nurture remembers which did not hold */
-			if (to != NULL && from != LEAD_STAGE_NURTURE)
-				break;
-			verdict = judge(staging, transition, row);
-			unknown |= verdict == UNKNOWN;
-			if (verdict == HOLDS && to == NULL &&
-				(from != LEAD_STAGE_NURTURE || may_leave_nurture(staging, row, transition)))
-				to = transition;
-			if (verdict == HOLDS_NOT && from == LEAD_STAGE_NURTURE)
-				set_value(row, STATE_REARMED,
-						  Int32GetDatum(DatumGetInt32(row->values[STATE_REARMED]) |
-										stage_bit(funnel, transition)));
-		}
-		moved = to != NULL;
-		if (moved)
-			enter(staging, row, to->to, staging->cause, true, true);
-	} while (moved);
+	while ((to = find_way_out(staging, row, &unknown)) != NULL)
+		enter(staging, row, to->to, staging->cause, true, true);
 	set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(!unknown));
 }
 
@@ -513,14 +516,20 @@ stage_settle(Staging *staging, const StateRow *old, StateRow *row)
 	}
 	else if (next_transition(funnel, stage, NULL) == NULL)
 		set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(true));
-	else if (!is_pinned(row) &&
-			 (old == NULL || staging->loaded || stage == LEAD_STAGE_NURTURE ||
-			  staging->nmoves > 0 ||
-			  !DatumGetBool(row->values[STATE_STAGE_SETTLED]) ||
-			  !says_the_same(rulebook, old, row)))
-		move_automatically(staging, row);
-	else if (!row->isnull[STATE_PINNED_UNTIL])
+	else if (is_pinned(row))
+	{
+		bool		unknown = false;
+
+		/* the pin is no reason to forget what did not hold meanwhile */
+		if (stage == LEAD_STAGE_NURTURE)
+			(void) find_way_out(staging, row, &unknown);
 		set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(false));
+	}
+	else if (old == NULL || staging->loaded || stage == LEAD_STAGE_NURTURE ||
+			 staging->nmoves > 0 ||
+			 !DatumGetBool(row->values[STATE_STAGE_SETTLED]) ||
+			 !says_the_same(rulebook, old, row))
+		move_automatically(staging, row);
 
 	announced = temperature_to_announce(rulebook,
 										old == NULL ? "cold" :
