@@ -3925,15 +3925,16 @@ CREATE TABLE leadscore.history (
 	rules			bigint[],
 	rules_version	bigint NOT NULL DEFAULT 0,
 	changed_by		text NOT NULL DEFAULT SESSION_USER,
-	reason			text,
-	PRIMARY KEY (xact, xact_order, at)
+	reason			text
 ) PARTITION BY RANGE (at);
-CREATE TABLE leadscore.history_default PARTITION OF leadscore.history DEFAULT;
-CREATE INDEX history_lead_idx ON leadscore.history (model, lead_key, at);
+-- Indexes belong to the partitions: those of the whole would be made twice as a
+-- dump with a partition that is no member of the extension is restored
+CREATE TABLE leadscore.history_default PARTITION OF leadscore.history (PRIMARY KEY (xact, xact_order, at)) DEFAULT;
+CREATE INDEX history_default_lead_idx ON leadscore.history_default (model, lead_key, at);
 /* rows come nearly in the order of their time */
-CREATE INDEX history_at_idx ON leadscore.history USING brin (at);
+CREATE INDEX history_default_at_idx ON leadscore.history_default USING brin (at);
 COMMENT ON TABLE leadscore.history IS
-'History: one row for every change of a lead''s fit, temperature, grade or stage.  Rows are only ever added; leadscore.drop_history() and leadscore.forget() alone remove any.  Of one lead, the order is (at, xact, xact_order).';
+'History: one row for every change of a lead''s fit, temperature, grade or stage.  Rows are only ever added; leadscore.drop_history() and leadscore.forget() alone remove any.  Of one lead, the order is (at, xact, xact_order).  leadscore.add_history_partition() makes partitions; one that is no longer wanted is detached, and dropped.';
 COMMENT ON COLUMN leadscore.history.at IS 'When the change was true; no two transactions change a lead at the same time.';
 COMMENT ON COLUMN leadscore.history.xact IS 'Transaction that recorded it: see leadscore.changes().';
 COMMENT ON COLUMN leadscore.history.xact_order IS 'Order of the rows of a transaction.';
@@ -3988,6 +3989,31 @@ CREATE TRIGGER history_guard_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON le
 ALTER TABLE leadscore.history ENABLE ALWAYS TRIGGER history_guard;
 ALTER TABLE leadscore.history ENABLE ALWAYS TRIGGER history_guard_statement;
 ALTER TABLE leadscore.history_default ENABLE ALWAYS TRIGGER history_guard_statement;
+
+CREATE FUNCTION leadscore.add_history_partition(starts timestamptz, ends timestamptz, name text DEFAULT NULL) RETURNS regclass
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	partition	text := coalesce(name, 'history_' || to_char(starts AT TIME ZONE 'UTC', 'YYYYMMDD'));
+BEGIN
+	IF starts IS NULL OR ends IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'add_history_partition() needs the times from which on and before which it holds rows';
+	END IF;
+	EXECUTE format('CREATE TABLE leadscore.%I (LIKE leadscore.history_default INCLUDING ALL)', partition);
+	EXECUTE format('ALTER TABLE leadscore.history ATTACH PARTITION leadscore.%I FOR VALUES FROM (%L) TO (%L)', partition, starts, ends);
+	-- TRUNCATE is the one thing that a trigger of the whole does not see
+	EXECUTE format('CREATE TRIGGER history_guard_statement BEFORE UPDATE OR DELETE OR TRUNCATE ON leadscore.%I
+					FOR EACH STATEMENT EXECUTE FUNCTION leadscore.history_guard()', partition);
+	EXECUTE format('ALTER TABLE leadscore.%1$I ENABLE ALWAYS TRIGGER history_guard, ENABLE ALWAYS TRIGGER history_guard_statement', partition);
+	EXECUTE format('COMMENT ON TABLE leadscore.%I IS %L', partition, 'Rows of leadscore.history of a stretch of time.');
+	RETURN format('leadscore.%I', partition)::regclass;
+END
+$$;
+COMMENT ON FUNCTION leadscore.add_history_partition(timestamptz, timestamptz, text) IS
+'Makes a partition of leadscore.history for a time that is yet to come, from starts (inclusive) to ends (exclusive), with the indexes and the guards of leadscore.history_default; name is history_ and the UTC date of starts unless given; returns the partition.  CREATE TABLE ... PARTITION OF does too, but then indexes and the guard against TRUNCATE are for you to add.  It reads all rows that are in no partition of their own.  The caller owns leadscore.history.  Errors: 22004 no time, 42501 not the owner, 42P07 there is such a table, 42P17 overlaps another partition, 23514 there are rows of that time.';
 
 CREATE FUNCTION leadscore._delete_history(model text, lead_key text, before timestamptz) RETURNS bigint
 AS 'MODULE_PATHNAME', 'leadscore_delete_history'
@@ -4123,6 +4149,36 @@ COMMENT ON COLUMN leadscore.handoff.grade IS 'Grade as of now.';
 COMMENT ON COLUMN leadscore.handoff.channel IS 'Acquisition channel.';
 COMMENT ON COLUMN leadscore.handoff.pinned_until IS 'Until when automation leaves the lead alone; NULL: it does not.';
 
+CREATE FUNCTION leadscore._complete_snapshot(since pg_snapshot) RETURNS pg_snapshot
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	current	pg_snapshot := pg_current_snapshot();
+	own		xid8 := pg_current_xact_id_if_assigned();
+	running	text;
+BEGIN
+	IF pg_is_in_recovery() THEN
+		-- which transactions are running a replica does not tell, but for the first
+		IF since IS NULL OR pg_snapshot_xmax(since) <= pg_snapshot_xmin(current) THEN
+			RETURN format('%1$s:%1$s:', pg_snapshot_xmin(current));
+		END IF;
+		SELECT coalesce(string_agg(x::text, ',' ORDER BY x), '') INTO running
+		FROM pg_snapshot_xip(since) x WHERE x >= pg_snapshot_xmin(current);
+		RETURN format('%s:%s:%s', coalesce(nullif(split_part(running, ',', 1), ''), pg_snapshot_xmax(since)::text), pg_snapshot_xmax(since), running);
+	END IF;
+	IF own IS NULL OR NOT pg_visible_in_snapshot(own, current) THEN
+		RETURN current;
+	END IF;
+	-- one's own transaction is running, too
+	SELECT string_agg(x::text, ',' ORDER BY x) INTO running
+	FROM (SELECT pg_snapshot_xip(current) UNION SELECT own) r(x);
+	RETURN format('%s:%s:%s', split_part(running, ',', 1), pg_snapshot_xmax(current), running);
+END
+$$;
+COMMENT ON FUNCTION leadscore._complete_snapshot(pg_snapshot) IS
+'Internal: what leadscore.changes() has told of once it is through, given what it has told of before (NULL: nothing): transactions that have ended.';
+
 CREATE FUNCTION leadscore.changes(since text DEFAULT NULL, of_model text DEFAULT NULL)
 RETURNS TABLE ("position" text, model text, lead_key text, at timestamptz, recorded_at timestamptz, cause text, automatic boolean, listed boolean,
 			   from_stage text, to_stage text, from_temperature text, temperature text, announced text, from_grade text, grade text,
@@ -4137,6 +4193,9 @@ DECLARE
 	told		text[] := regexp_match(since, '^(\d+)/(\d+:\d+:[\d,]*)@(.+)$');
 	seen		pg_snapshot;
 	seen_at		timestamptz;
+	own			xid8 := pg_current_xact_id_if_assigned();
+	horizon		xid8 := pg_snapshot_xmax(pg_current_snapshot());
+	complete	pg_snapshot;
 BEGIN
 	IF since IS NOT NULL THEN
 		IF told IS NULL THEN
@@ -4151,8 +4210,10 @@ BEGIN
 			seen := told[2]::pg_snapshot;
 		END IF;
 	END IF;
+	complete := leadscore._complete_snapshot(seen);
 	RETURN QUERY
-	SELECT server || '/' || pg_current_snapshot() || '@' || statement_timestamp(),
+	-- the transaction began before the snapshot was taken
+	SELECT server || '/' || complete || '@' || transaction_timestamp(),
 		   h.model, h.lead_key, h.at, h.recorded_at, h.cause, h.automatic, h.listed,
 		   h.from_stage::text, h.to_stage::text, h.from_temperature, h.temperature, h.announced, h.from_grade, h.grade,
 		   h.from_score, h.score, h.fit, h.engagement, h.disqualified, h.channel,
@@ -4166,14 +4227,18 @@ BEGIN
 		  AND p.rules IS NOT NULL
 		ORDER BY p.at DESC, p.xact DESC, p.xact_order DESC LIMIT 1) b ON h.rules IS NOT NULL
 	WHERE (of_model IS NULL OR h.model = of_model)
+	  AND h.xact IS DISTINCT FROM own
+	  -- beyond the horizon are rows of another server, that came with a restore
+	  AND (h.xact >= horizon OR pg_visible_in_snapshot(h.xact, complete))
 	  AND (since IS NULL
-		   OR (seen IS NOT NULL AND h.xact >= pg_snapshot_xmin(seen) AND NOT pg_visible_in_snapshot(h.xact, seen))
+		   OR (seen IS NOT NULL AND h.xact >= pg_snapshot_xmin(seen) AND h.xact < horizon AND NOT pg_visible_in_snapshot(h.xact, seen)
+			   AND (h.xact < pg_snapshot_xmax(seen) OR h.recorded_at >= seen_at - interval '1 hour'))
 		   OR (seen IS NULL AND h.recorded_at >= seen_at - interval '1 hour'))
 	ORDER BY h.xact, h.xact_order;
 END
 $$;
 COMMENT ON FUNCTION leadscore.changes(text, text) IS
-'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (of_model; NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time; nothing is told twice and nothing is left out, however long a transaction takes to commit.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
+'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (of_model; NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time; nothing is told twice and nothing is left out, however long a transaction takes to commit.  What the caller''s own transaction has recorded is told once that has committed.  A replica tells of a transaction once those that began before it have ended.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
 
 CREATE FUNCTION leadscore._forget(model text, lead_key text)
 RETURNS jsonb
@@ -4260,7 +4325,7 @@ $$;
 --
 
 /* Visits to a stage are looked up by their entry. */
-CREATE INDEX history_entry_idx ON leadscore.history (model, to_stage, at)
+CREATE INDEX history_default_entry_idx ON leadscore.history_default (model, to_stage, at)
 	WHERE from_stage::integer IS DISTINCT FROM to_stage::integer;
 
 CREATE TABLE leadscore.calendar (

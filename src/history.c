@@ -79,6 +79,8 @@ typedef struct HistoryPartition
 	EState	   *estate;
 	ResultRelInfo *result_rel;	/* relations are filled in while open */
 	List	   *index_oids;
+	bool		has_expressions;	/* in an index, which run as its owner */
+	Oid			owner;
 	TupleTableSlot *slot;
 	AttrNumber	columns[NUM_HISTORY_COLUMNS];
 } HistoryPartition;
@@ -246,9 +248,14 @@ open_partition(HistoryWriter *writer, Oid relid)
 		{
 			Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
 
-			partition->result_rel->ri_IndexRelationInfo[n++] = BuildIndexInfo(index);
+			partition->result_rel->ri_IndexRelationInfo[n] = BuildIndexInfo(index);
+			partition->has_expressions |=
+				partition->result_rel->ri_IndexRelationInfo[n]->ii_Expressions != NIL ||
+				partition->result_rel->ri_IndexRelationInfo[n]->ii_Predicate != NIL;
+			n++;
 			index_close(index, NoLock);
 		}
+		partition->owner = rel->rd_rel->relowner;
 		partition->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
 												   &TTSOpsVirtual);
 		for (int i = 0; i < NUM_HISTORY_COLUMNS; i++)
@@ -361,8 +368,16 @@ history_add(HistoryWriter *writer, const char *model, const char *lead_key,
 	table_tuple_insert(partition->result_rel->ri_RelationDesc, slot,
 					   GetCurrentCommandId(true), 0, NULL);
 	if (partition->result_rel->ri_NumIndices > 0)
+	{
+		Impersonation impersonation;
+
+		if (partition->has_expressions)
+			impersonate(&impersonation, partition->owner, "pg_catalog, pg_temp");
 		list_free(insert_index_entries(partition->result_rel, slot, partition->estate,
 									   false, false, NULL, NIL, false));
+		if (partition->has_expressions)
+			impersonate_end(&impersonation);
+	}
 	ResetPerTupleExprContext(partition->estate);
 	close_partition(partition);
 }

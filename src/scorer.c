@@ -1172,6 +1172,7 @@ settle_stage(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
 	/* nobody is told that a lead without a pin has none any more */
 	bool		pins = change->pins &&
 		(change->pin_until != DT_NOBEGIN || !row->isnull[STATE_PINNED_UNTIL]);
+	TimestampTz at;
 
 	memset(telling, 0, sizeof(Telling));
 	telling->lead.scorer = scorer;
@@ -1237,20 +1238,22 @@ settle_stage(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
 	telling->announced_up = before == NULL ||
 		temperature_rank(telling->announced_before) <
 		temperature_rank(TextDatumGetCString(row->values[STATE_ANNOUNCED]));
-	if (before == NULL || !before->isnull[STATE_HISTORY_AT])
+	at = DatumGetTimestampTz(row->values[STATE_SCORED_AT]);
+	if (before == NULL)
 	{
-		TimestampTz at = DatumGetTimestampTz(row->values[STATE_SCORED_AT]);
-		TimestampTz last = before == NULL ? DT_NOBEGIN :
-			DatumGetTimestampTz(before->values[STATE_HISTORY_AT]);
+		/* whoever had the key before is gone by now, perhaps since the statement began */
+		at = Max(at, GetCurrentTimestamp());
+	}
+	else if (!before->isnull[STATE_HISTORY_AT])
+	{
+		TimestampTz last = DatumGetTimestampTz(before->values[STATE_HISTORY_AT]);
 
 		/* what another transaction wrote came before */
 		if (at <= last)
 			at = before->is_own ? last : last + 1;
-		set_value(row, STATE_HISTORY_AT, TimestampTzGetDatum(at));
 	}
-	else
-		set_value(row, STATE_HISTORY_AT, row->values[STATE_SCORED_AT]);
-	if (staging->nmoves > 0)
+	set_value(row, STATE_HISTORY_AT, TimestampTzGetDatum(at));
+	if (staging->nmoves > 0 || (before == NULL && change->cause != CAUSE_KEY))
 		set_value(row, STATE_STAGE_SINCE, row->values[STATE_HISTORY_AT]);
 	if (staging->loaded || (!staging->cannot_load && load_staged_row(&telling->lead)))
 		telling->rules = rules_that_speak(scorer, row);
@@ -1425,9 +1428,15 @@ scorer_would_change(Scorer *scorer, const StateRow *old, StateRow *row)
 {
 	if (scorer->rulebook->nterms > 0)
 	{
+		Engagement *summary;
+
 		if (!is_current_summary(scorer, old) || !same_match_values(scorer, old, row))
 			return true;
-		scorer_apply(scorer, row, engagement_unpack(old->values[STATE_ENGAGEMENT]),
+		summary = engagement_unpack(old->values[STATE_ENGAGEMENT]);
+		/* it was brought to a later time: see sum_up() */
+		if (engagement_last(summary) > DatumGetTimestampTz(row->values[STATE_SCORED_AT]))
+			return true;
+		scorer_apply(scorer, row, summary,
 					 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), DT_NOEND);
 	}
 	carry_over(old, row);
