@@ -4066,7 +4066,7 @@ CREATE FUNCTION leadscore.guard_stage() RETURNS trigger
 AS 'MODULE_PATHNAME', 'leadscore_guard_stage'
 LANGUAGE C;
 COMMENT ON FUNCTION leadscore.guard_stage() IS
-'Trigger BEFORE UPDATE FOR EACH ROW for a table of your own with a column of type lead_stage: it passes only along the transitions of a model.  Arguments: the model, and the column if there are several.  The model need not be attached.  Errors: 42704 unknown model, 42703 no such column, 42702 several, 23514 the move is not listed, or its condition does not hold.';
+'Trigger BEFORE UPDATE FOR EACH ROW for a table of your own with a column of type lead_stage: it passes only along the transitions of a model.  Arguments: the model, and the column if there are several.  The model need not be attached; if it is, the owner of the table owns the leads table as well.  Errors: 42704 unknown model, 42703 no such column, 42702 several, 42501 the leads are of another owner, 23514 the move is not listed, or its condition does not hold.';
 
 --
 -- Hand-off

@@ -6,7 +6,8 @@
  * One row for every change of a lead's fit, temperature, grade or stage.  They
  * are written by direct access, as the states are and for the same reasons (see
  * state.c), into the partition that their time belongs to; triggers on it are
- * not fired.
+ * not fired.  Where that cannot be, the change goes without a row, and a problem
+ * is noted.
  *
  * That rows are only ever added is seen to by a trigger, history_guard(), which
  * lets nobody change or delete any but the functions of the extension that
@@ -20,6 +21,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -36,7 +38,9 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
+#include "condition.h"
 #include "history.h"
+#include "problem.h"
 #include "rulebook.h"
 #include "source.h"
 
@@ -72,15 +76,51 @@ typedef enum HistoryColumn
 } HistoryColumn;
 #define NUM_HISTORY_COLUMNS 26
 
+/* Names and types; InvalidOid: lead_stage. */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			history_columns[NUM_HISTORY_COLUMNS] =
+{
+	{"at", TIMESTAMPTZOID},
+	{"xact", XID8OID},
+	{"xact_order", INT4OID},
+	{"recorded_at", TIMESTAMPTZOID},
+	{"model", TEXTOID},
+	{"lead_key", TEXTOID},
+	{"cause", TEXTOID},
+	{"automatic", BOOLOID},
+	{"listed", BOOLOID},
+	{"from_stage", InvalidOid},
+	{"to_stage", InvalidOid},
+	{"from_temperature", TEXTOID},
+	{"temperature", TEXTOID},
+	{"from_grade", TEXTOID},
+	{"grade", TEXTOID},
+	{"from_score", INT4OID},
+	{"score", INT4OID},
+	{"fit", FLOAT8OID},
+	{"engagement", FLOAT8OID},
+	{"disqualified", BOOLOID},
+	{"channel", TEXTOID},
+	{"announced", TEXTOID},
+	{"rules", INT8ARRAYOID},
+	{"rules_version", INT8OID},
+	{"changed_by", TEXTOID},
+	{"reason", TEXTOID}
+};
+
 /* A partition, as a statement knows it. */
 typedef struct HistoryPartition
 {
 	Oid			relid;
-	EState	   *estate;
-	ResultRelInfo *result_rel;	/* relations are filled in while open */
-	List	   *index_oids;
-	bool		has_expressions;	/* in an index, which run as its owner */
 	Oid			owner;
+	EState	   *estate;
+	MemoryContext am_context;	/* for access methods of indexes, while open */
+	ResultRelInfo *result_rel;	/* relations are filled in while open */
+	bool		has_expressions;	/* some index has */
+	List	   *index_oids;
 	TupleTableSlot *slot;
 	AttrNumber	columns[NUM_HISTORY_COLUMNS];
 } HistoryPartition;
@@ -155,7 +195,8 @@ history_writer_create(void)
 }
 
 /*
- * The partition that rows of a time belong to.
+ * The partition that rows of a time belong to; InvalidOid if there is none, or
+ * it takes more than the time to tell.
  */
 static Oid
 find_partition(TimestampTz at)
@@ -191,50 +232,81 @@ find_partition(TimestampTz at)
 			if (bounds->indexes[offset + 1] >= 0)
 				index = bounds->indexes[offset + 1];
 		}
-		if (index < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_CHECK_VIOLATION),
-					 errmsg("no partition of relation \"%s\" found for row",
-							RelationGetRelationName(rel)),
-					 errdetail("Partition key of the failing row contains (at) = (%s).",
-							   timestamptz_to_str(at)),
-					 errhint("Give it a default partition.")));
-		relid = desc->oids[index];
+		relid = index < 0 ? InvalidOid : desc->oids[index];
 		table_close(rel, NoLock);
+		if (!OidIsValid(relid))
+			return InvalidOid;
 	}
 }
 
-static HistoryPartition *
-open_partition(HistoryWriter *writer, Oid relid)
+/*
+ * Find the columns of a partition; false if they are not what we write.
+ */
+static bool
+find_columns(TupleDesc desc, AttrNumber *columns)
 {
-	static const char *const names[NUM_HISTORY_COLUMNS] = {
-		"at", "xact", "xact_order", "recorded_at", "model", "lead_key", "cause", "automatic",
-		"listed", "from_stage", "to_stage", "from_temperature", "temperature", "from_grade",
-		"grade", "from_score", "score", "fit", "engagement", "disqualified", "channel",
-		"announced", "rules", "rules_version", "changed_by", "reason"
-	};
+	Oid			stage_type = leadscore_type("lead_stage");
+
+	for (int i = 0; i < NUM_HISTORY_COLUMNS; i++)
+	{
+		Oid			type = OidIsValid(history_columns[i].type) ? history_columns[i].type : stage_type;
+
+		for (int j = 0; j < desc->natts && columns[i] == 0; j++)
+		{
+			Form_pg_attribute att = TupleDescAttr(desc, j);
+
+			if (!att->attisdropped && att->atttypid == type &&
+				strcmp(NameStr(att->attname), history_columns[i].name) == 0)
+				columns[i] = j + 1;
+		}
+		if (columns[i] == 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Open the partition that a row of a time belongs to; NULL if there is none
+ * that a row can be written into, and *why.
+ */
+static HistoryPartition *
+open_partition(HistoryWriter *writer, TimestampTz at, const char **why)
+{
 	HistoryPartition *partition = NULL;
+	AttrNumber	columns[NUM_HISTORY_COLUMNS] = {0};
 	MemoryContext caller;
-	Relation	rel = table_open(relid, RowExclusiveLock);
+	Oid			relid = find_partition(at);
+	Relation	rel;
 	ListCell   *lc;
 	int			n = 0;
 
-	if (rel->rd_tableam == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("partition \"%s\" of leadscore.history is not a table",
-						RelationGetRelationName(rel)),
-				 errhint("Detach the partition.")));
+	if (!OidIsValid(relid))
+	{
+		*why = "leadscore.history has no partition for the time of a change; give it a default partition";
+		return NULL;
+	}
+	rel = table_open(relid, RowExclusiveLock);
 	foreach(lc, writer->partitions)
 	{
 		if (((HistoryPartition *) lfirst(lc))->relid == relid)
 			partition = (HistoryPartition *) lfirst(lc);
+	}
+	if (partition == NULL && (rel->rd_tableam == NULL || !find_columns(RelationGetDescr(rel), columns)))
+	{
+		*why = psprintf("partition \"%s\" of leadscore.history %s", RelationGetRelationName(rel),
+						rel->rd_tableam == NULL ? "is not a table" : "has lost columns, or their types");
+		table_close(rel, NoLock);
+		return NULL;
 	}
 	if (partition == NULL)
 	{
 		caller = MemoryContextSwitchTo(writer->context);
 		partition = palloc0(sizeof(HistoryPartition));
 		partition->relid = relid;
+		partition->owner = rel->rd_rel->relowner;
+		memcpy(partition->columns, columns, sizeof(columns));
+		partition->am_context = AllocSetContextCreate(CurrentMemoryContext, "leadscore indexes",
+													  ALLOCSET_SMALL_SIZES);
 		partition->estate = CreateExecutorState();
 		partition->result_rel = makeNode(ResultRelInfo);
 		InitResultRelInfo(partition->result_rel, rel, 0, NULL, 0);
@@ -247,23 +319,15 @@ open_partition(HistoryWriter *writer, Oid relid)
 		foreach(lc, partition->index_oids)
 		{
 			Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+			IndexInfo  *info = BuildIndexInfo(index);
 
-			partition->result_rel->ri_IndexRelationInfo[n] = BuildIndexInfo(index);
-			partition->has_expressions |=
-				partition->result_rel->ri_IndexRelationInfo[n]->ii_Expressions != NIL ||
-				partition->result_rel->ri_IndexRelationInfo[n]->ii_Predicate != NIL;
-			n++;
+			info->ii_Context = partition->am_context;
+			partition->has_expressions |= info->ii_Expressions != NIL || info->ii_Predicate != NIL;
+			partition->result_rel->ri_IndexRelationInfo[n++] = info;
 			index_close(index, NoLock);
 		}
-		partition->owner = rel->rd_rel->relowner;
 		partition->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)),
 												   &TTSOpsVirtual);
-		for (int i = 0; i < NUM_HISTORY_COLUMNS; i++)
-		{
-			partition->columns[i] = get_attnum(relid, names[i]);
-			if (partition->columns[i] <= 0)
-				elog(ERROR, "column \"%s\" of leadscore.history is missing", names[i]);
-		}
 		writer->partitions = lappend(writer->partitions, partition);
 		MemoryContextSwitchTo(caller);
 	}
@@ -286,6 +350,7 @@ close_partition(HistoryPartition *partition)
 		partition->result_rel->ri_IndexRelationInfo[i]->ii_AmCache = NULL;
 		index_close(partition->result_rel->ri_IndexRelationDescs[i], NoLock);
 	}
+	MemoryContextReset(partition->am_context);
 	table_close(partition->result_rel->ri_RelationDesc, NoLock);
 	partition->result_rel->ri_RelationDesc = NULL;
 }
@@ -317,10 +382,17 @@ history_add(HistoryWriter *writer, const char *model, const char *lead_key,
 			const StateRow *before, const StateRow *after,
 			const HistoryEntry *entry)
 {
-	HistoryPartition *partition = open_partition(writer, find_partition(entry->at));
+	const char *why = NULL;
+	HistoryPartition *partition = open_partition(writer, entry->at, &why);
 	FullTransactionId xact = GetTopFullTransactionId();
-	TupleTableSlot *slot = partition->slot;
+	TupleTableSlot *slot;
 
+	if (partition == NULL)
+	{
+		note_problem(model, NO_RULE, NULL, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, why);
+		return;
+	}
+	slot = partition->slot;
 	if (writer->user == (Datum) 0)
 	{
 		char	   *user = GetUserNameFromId(GetSessionUserId(), true);
@@ -371,6 +443,7 @@ history_add(HistoryWriter *writer, const char *model, const char *lead_key,
 	{
 		Impersonation impersonation;
 
+		/* somebody may have put an expression into an index */
 		if (partition->has_expressions)
 			impersonate(&impersonation, partition->owner, "pg_catalog, pg_temp");
 		list_free(insert_index_entries(partition->result_rel, slot, partition->estate,

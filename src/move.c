@@ -24,6 +24,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -127,7 +128,9 @@ change_lead(FunctionCallInfo fcinfo, ScorerChange *change, LeadStage (*target) (
 	{
 		StateRow	row;
 
-		known = state_find(scorer->states, key, false, NULL, &row) &&
+		/* one that had to be read, and could not be, has not been moved */
+		known = change->moved_to != 0 &&
+			state_find(scorer->states, key, false, NULL, &row) &&
 			DatumGetBool(row.values[STATE_LEAD_EXISTS]);
 	}
 	state_table_close(scorer->states);
@@ -339,9 +342,7 @@ leadscore_guard_state(PG_FUNCTION_ARGS)
 	if (states->relid != RelationGetRelid(trigger->tg_relation))
 		return PointerGetDatum(trigger->tg_newtuple);
 
-	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
-		before.values[i] = heap_getattr(trigger->tg_trigtuple, states->columns[i],
-										RelationGetDescr(trigger->tg_relation), &before.isnull[i]);
+	state_row_of_tuple(states, trigger->tg_trigtuple, &before);
 	stage = heap_getattr(trigger->tg_newtuple, states->columns[STATE_STAGE],
 						 RelationGetDescr(trigger->tg_relation), &isnull);
 	if (isnull || DatumGetLeadStage(stage) == DatumGetLeadStage(before.values[STATE_STAGE]) ||
@@ -436,6 +437,26 @@ scorer_for_guard(const char *model)
 }
 
 /*
+ * Whoever owns a table can hang guard_stage() on it: of leads that are not his
+ * it tells nothing.
+ */
+static void
+require_own_leads(const Scorer *scorer, Relation rel)
+{
+	if (RelationGetRelid(rel) == scorer->target ||
+		typeInheritsFrom(rel->rd_rel->reltype, get_rel_type_id(scorer->target)) ||
+		has_privs_of_role(rel->rd_rel->relowner, relation_owner(scorer->target)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for the leads of scoring model \"%s\"", scorer->model),
+			 errdetail("A trigger with guard_stage() is on table \"%s\".",
+					   RelationGetRelationName(rel)),
+			 errhint("Its owner has to own table %s as well.",
+					 qualified_relation_name(scorer->target))));
+}
+
+/*
  * Put the new row into the rulebook's slot; false if it is no row of the
  * model's source.
  */
@@ -469,8 +490,8 @@ fill_from_trigger(Rulebook *rulebook, TriggerData *trigger)
  *		model, and the column if there are several of the type.  The model need
  *		not be attached; the score that conditions read is that of the new row,
  *		with what the lead did if it is.  Errors: 42704 unknown model, 42703 no
- *		such column, 42702 several, 23514 the move is not listed, or its
- *		condition does not hold.
+ *		such column, 42702 several, 42501 the model's leads are of another owner,
+ *		23514 the move is not listed, or its condition does not hold.
  */
 PG_FUNCTION_INFO_V1(leadscore_guard_stage);
 Datum
@@ -520,6 +541,8 @@ leadscore_guard_stage(PG_FUNCTION_ARGS)
 									ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	scorer = scorer_for_guard(trigger->tg_trigger->tgargs[0]);
+	if (scorer->states != NULL)
+		require_own_leads(scorer, trigger->tg_relation);
 	rulebook = scorer->rulebook;
 	key_column = rulebook->key_column > 0 ?
 		get_attnum(RelationGetRelid(trigger->tg_relation),
@@ -541,7 +564,10 @@ leadscore_guard_stage(PG_FUNCTION_ARGS)
 	if (staging.loaded)
 		scorer_evaluate(scorer, key, true, &row);
 	else
+	{
 		scorer_unknown_lead(scorer, key, GetCurrentTimestamp(), &row);
+		scorer_apply(scorer, &row, scorer_nothing_done(scorer), GetCurrentTimestamp(), DT_NOEND);
+	}
 	scorer_add_stored(scorer, !staging.cannot_load, key, staging.loaded, &row);
 	set_value(&row, STATE_STAGE, old_stage);
 	stage_move(&staging, &row, DatumGetLeadStage(new_stage), CAUSE_MANUAL, true);

@@ -38,6 +38,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
@@ -708,6 +709,9 @@ load_funnel(Rulebook *rulebook, const Datum *model, const bool *model_nulls,
 	funnel->follows = strcmp(TextDatumGetCString(model[Anum_model_stage_mode - 1]), "follow") == 0;
 	funnel->announces = DatumGetBool(model[Anum_model_announce - 1]);
 	funnel->cooldown = interval_to_microseconds(DatumGetIntervalP(model[Anum_model_cooldown - 1]));
+	/* longer than 10000 years */
+	if (funnel->cooldown < 0)
+		funnel->cooldown = INT64CONST(3652425) * USECS_PER_DAY;
 	funnel->has_handoff = !model_nulls[Anum_model_handoff_stage - 1] || uses_sal || uses_mql;
 	funnel->handoff_stage = !model_nulls[Anum_model_handoff_stage - 1] ?
 		DatumGetLeadStage(model[Anum_model_handoff_stage - 1]) :
@@ -962,16 +966,23 @@ filter_sql(Compilation *compilation, Expr *expr)
 }
 
 /*
- * A status may be a number, an enum or text: it is compared as text, as its
- * type shows it.
+ * A status may be a number, an enum or text: it is compared as text, as
+ * status::text shows it.  Of casts only the server's own are called.
  */
 static Expr *
 status_as_text(Expr *expr)
 {
 	CoerceViaIO *coerce;
+	Oid			type = exprType((Node *) expr);
+	Oid			cast;
 
-	if (exprType((Node *) expr) == TEXTOID)
+	if (type == TEXTOID)
 		return expr;
+	/* char(n) without its blanks, "true" for a boolean */
+	if (find_coercion_pathway(TEXTOID, type, COERCION_EXPLICIT, &cast) == COERCION_PATH_FUNC &&
+		cast < FirstNormalObjectId)
+		return (Expr *) makeFuncExpr(cast, TEXTOID, list_make1(expr), DEFAULT_COLLATION_OID,
+									 InvalidOid, COERCE_EXPLICIT_CAST);
 	coerce = makeNode(CoerceViaIO);
 	coerce->arg = expr;
 	coerce->resulttype = TEXTOID;
@@ -1072,6 +1083,10 @@ compile_other(Rulebook *rulebook, Compilation *compilation,
 			{
 				Node	   *read = (Node *) condition.expr;
 
+				/* the cast of status_as_text() aside */
+				if (IsA(read, FuncExpr) && exprType(read) == TEXTOID &&
+					((FuncExpr *) read)->funcformat == COERCE_EXPLICIT_CAST)
+					read = linitial(((FuncExpr *) read)->args);
 				while (IsA(read, CoerceViaIO) || IsA(read, RelabelType))
 					read = IsA(read, CoerceViaIO) ? (Node *) ((CoerceViaIO *) read)->arg :
 						(Node *) ((RelabelType *) read)->arg;

@@ -1428,15 +1428,12 @@ scorer_would_change(Scorer *scorer, const StateRow *old, StateRow *row)
 {
 	if (scorer->rulebook->nterms > 0)
 	{
-		Engagement *summary;
-
 		if (!is_current_summary(scorer, old) || !same_match_values(scorer, old, row))
 			return true;
-		summary = engagement_unpack(old->values[STATE_ENGAGEMENT]);
-		/* it was brought to a later time: see sum_up() */
-		if (engagement_last(summary) > DatumGetTimestampTz(row->values[STATE_SCORED_AT]))
+		/* it was brought to a later time, and is to come back: see sum_up() */
+		if (DatumGetTimestampTz(old->values[STATE_SCORED_AT]) > GetCurrentStatementStartTimestamp())
 			return true;
-		scorer_apply(scorer, row, summary,
+		scorer_apply(scorer, row, engagement_unpack(old->values[STATE_ENGAGEMENT]),
 					 DatumGetTimestampTz(row->values[STATE_SCORED_AT]), DT_NOEND);
 	}
 	carry_over(old, row);

@@ -281,16 +281,44 @@ find_way_out(Staging *staging, StateRow *row, bool *unknown)
 }
 
 /*
- * Make the automatic transitions whose conditions hold.
+ * Has automation just led the lead out of a stage?
+ */
+static bool
+was_left(const Staging *staging, LeadStage stage)
+{
+	for (int i = 0; i < staging->nmoves; i++)
+	{
+		if (staging->moves[i].automatic && staging->moves[i].from == stage)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Make the automatic transitions whose conditions hold.  Should they lead round
+ * and round, the lead stays where it is.
  */
 static void
 move_automatically(Staging *staging, StateRow *row)
 {
+	const StateRow start = *row;
+	int			nmoves = staging->nmoves;
 	bool		unknown = false;
 	const Transition *to;
 
 	while ((to = find_way_out(staging, row, &unknown)) != NULL)
+	{
+		if (was_left(staging, to->to))
+		{
+			staging->failed = psprintf("automatic transitions lead round and round: from %s back to %s",
+									   lead_stage_label(to->from), lead_stage_label(to->to));
+			staging->failed_code = ERRCODE_INVALID_OBJECT_DEFINITION;
+			staging->nmoves = nmoves;
+			*row = start;
+			break;
+		}
 		enter(staging, row, to->to, staging->cause, true, true);
+	}
 	set_value(row, STATE_STAGE_SETTLED, BoolGetDatum(!unknown));
 }
 

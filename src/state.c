@@ -348,6 +348,46 @@ state_table_close(StateTable *table)
  */
 
 /*
+ * Whoever owns a state table may let NULLs into it: texts that are always there
+ * are empty then.
+ */
+static void
+fill_texts(StateRow *row)
+{
+	static const StateColumn texts[] = {STATE_TEMPERATURE, STATE_GRADE, STATE_ANNOUNCED};
+	static text *empty = NULL;
+
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		if (!row->isnull[texts[i]])
+			continue;
+		if (empty == NULL)
+		{
+			MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+			empty = cstring_to_text("");
+			MemoryContextSwitchTo(caller);
+		}
+		row->values[texts[i]] = PointerGetDatum(empty);
+		row->isnull[texts[i]] = false;
+	}
+}
+
+/*
+ * state_row_of_tuple
+ *		Take a row out of a tuple of the table; its values stay there.
+ */
+void
+state_row_of_tuple(const StateTable *table, HeapTuple tuple, StateRow *row)
+{
+	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
+		row->values[i] = heap_getattr(tuple, table->columns[i], table->desc,
+									  &row->isnull[i]);
+	fill_texts(row);
+	ItemPointerSetInvalid(&row->tid);
+}
+
+/*
  * Take a row out of the slot that holds it; its values stay there.
  */
 static void
@@ -359,6 +399,7 @@ read_values(StateTable *table, TupleTableSlot *slot, StateRow *row)
 		row->values[i] = slot->tts_values[table->columns[i] - 1];
 		row->isnull[i] = slot->tts_isnull[table->columns[i] - 1];
 	}
+	fill_texts(row);
 	row->tid = slot->tts_tid;
 }
 
@@ -723,10 +764,7 @@ find_version(StateTable *table, Datum key, bool deleted, CommandId command,
 	if (best == NULL)
 		return false;
 
-	for (int i = 0; i < NUM_STATE_COLUMNS; i++)
-		row->values[i] = heap_getattr(best, table->columns[i], table->desc,
-									  &row->isnull[i]);
-	ItemPointerSetInvalid(&row->tid);
+	state_row_of_tuple(table, best, row);
 	return true;
 }
 

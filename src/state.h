@@ -105,6 +105,8 @@ extern StateTable *state_table_create(Oid relid);
 extern StateTable *state_table_create_reader(Oid relid);
 extern Oid	state_bound_index(const StateTable *table);
 extern Oid	state_due_index(const StateTable *table);
+extern void state_row_of_tuple(const StateTable *table, HeapTuple tuple,
+							   StateRow *row);
 extern void state_row_of_slot(StateTable *table, StateRow *row);
 extern void state_row_part(const StateRow *row, RowPart *part);
 extern bool state_read(StateTable *table, Datum key, Snapshot snapshot,

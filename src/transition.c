@@ -75,7 +75,8 @@ is_scored(Node *node, ScoredValue value)
 }
 
 /*
- * A value of the score that fades, perhaps cast to a wider type of number.
+ * A value of the score that fades, perhaps cast to a wider type of number: one
+ * that rounds would turn elsewhere.
  */
 static bool
 is_fading(Node *node, ScoredValue *value)
@@ -84,8 +85,9 @@ is_fading(Node *node, ScoredValue *value)
 							(IsA(node, FuncExpr) &&
 							 list_length(((FuncExpr *) node)->args) == 1 &&
 							 ((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL &&
-							 (exprType(node) == INT8OID || exprType(node) == FLOAT8OID ||
-							  exprType(node) == NUMERICOID))))
+							 ((exprType(node) == INT8OID &&
+							   exprType(linitial(((FuncExpr *) node)->args)) == INT4OID) ||
+							  exprType(node) == FLOAT8OID || exprType(node) == NUMERICOID))))
 		node = IsA(node, RelabelType) ? (Node *) ((RelabelType *) node)->arg :
 			(Node *) linitial(((FuncExpr *) node)->args);
 	if (node == NULL)
