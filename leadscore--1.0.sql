@@ -804,7 +804,7 @@ COMMENT ON TABLE leadscore.transition IS
 COMMENT ON COLUMN leadscore.transition.model IS 'Model whose leads move.';
 COMMENT ON COLUMN leadscore.transition.from_stage IS 'Stage that is left.';
 COMMENT ON COLUMN leadscore.transition.to_stage IS 'Stage that is entered.';
-COMMENT ON COLUMN leadscore.transition.condition IS 'SQL boolean expression over the columns of the model''s source and over scored.score, scored.fit, scored.engagement, scored.temperature, scored.grade and scored.disqualified, without which nobody may make the move; NULL: none.';
+COMMENT ON COLUMN leadscore.transition.condition IS 'SQL boolean expression over the columns of the model''s source and over scored.score, scored.fit, scored.engagement, scored.temperature, scored.grade and scored.disqualified, without which nobody may make the move (but for moves to an exit, which people may make at any time); NULL: none.';
 COMMENT ON COLUMN leadscore.transition.automatic IS 'Is the move made as soon as the condition holds, in the commit that makes it hold?';
 COMMENT ON COLUMN leadscore.transition.description IS 'What the move means.';
 COMMENT ON COLUMN leadscore.transition.search_path IS 'Schemas in which the condition''s names are looked up; filled with the writer''s search_path.';
@@ -1270,7 +1270,7 @@ BEGIN
 								   WHERE c.relnamespace = 'leadscore'::regnamespace
 									 AND c.relname IN ('model', 'factor', 'activity_source', 'rule', 'threshold', 'problem',
 													   'attachment', 'watched', 'unsettled_lead', 'pending_activity', 'rescore_run',
-													   'sla', 'sla_breach', 'sla_progress'))
+													   'sla', 'sla_breach', 'sla_progress', 'playbook_progress'))
 				 AND NOT t.tgisinternal AND p.pronamespace <> 'leadscore'::regnamespace) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
@@ -2689,7 +2689,8 @@ BEGIN
 			   CASE WHEN s.pinned_until > statement_timestamp() THEN s.pinned_until END AS pinned_until,
 			   CASE WHEN s.pinned_until > statement_timestamp() THEN s.pin_reason END AS pin_reason,
 			   s.next_change_at <= statement_timestamp() IS TRUE
-				   OR (NOT s.stage_settled AND s.pinned_until > statement_timestamp() IS NOT TRUE) AS settle_due
+				   OR (NOT s.stage_settled AND s.pinned_until > statement_timestamp() IS NOT TRUE) AS settle_due,
+			   leadscore._next_action(%2$L::text, s.lead_key, coalesce((n.live).temperature, s.temperature), coalesce((n.live).grade, s.grade), s.stage::text) COLLATE "C" AS next_action
 		FROM leadscore.%3$I s,
 			 -- worked out once for a row, whichever columns are read
 			 LATERAL (SELECT CASE WHEN s.fading OR s.next_change_at <= statement_timestamp() OR (SELECT leadscore._has_overdue(%2$L::text))
@@ -2719,6 +2720,7 @@ BEGIN
 	EXECUTE format('COMMENT ON COLUMN %s.pinned_until IS %L', view, 'Until when automatic transitions leave the lead where it is; NULL: they do not.');
 	EXECUTE format('COMMENT ON COLUMN %s.pin_reason IS %L', view, 'Why the lead is pinned.');
 	EXECUTE format('COMMENT ON COLUMN %s.settle_due IS %L', view, 'May the stage be behind what is shown of the score?  The next write of the lead settles it, and leadscore.advance() what time alone has changed.');
+	EXECUTE format('COMMENT ON COLUMN %s.next_action IS %L', view, 'What to do next with the lead, by leadscore.playbook; NULL: it says nothing.');
 	EXECUTE format('COMMENT ON COLUMN %s.has_problem IS %L', view, 'Did a rule fail on this lead?  See leadscore.problem.');
 END
 $$;
@@ -3495,6 +3497,13 @@ BEGIN
 		END IF;
 	END LOOP;
 
+	-- playbook
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = coalesce(m.source, m.target)) THEN
+		RETURN QUERY SELECT 'playbook_condition', format('row %s of the playbook', p.playbook), p.message,
+			'Mend its condition in leadscore.playbook.'::text
+			FROM leadscore.check_playbook(m.name) p ORDER BY p.playbook;
+	END IF;
+
 	IF a.model IS NULL THEN
 		FOR r IN SELECT * FROM leadscore._present_triggers(m.name) LOOP
 			RETURN QUERY SELECT 'trigger_left_over', format('%I on %s', r.trigger, r.relation), 'The model is not attached.'::text,
@@ -4021,6 +4030,213 @@ LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore._delete_history(text, text, timestamptz) IS
 'Internal: removes rows of leadscore.history of a model, of a lead, before a time; NULL: of all.  Returns how many.';
 REVOKE ALL ON FUNCTION leadscore._delete_history(text, text, timestamptz) FROM PUBLIC;
+
+--
+-- Transitions
+--
+
+CREATE FUNCTION leadscore._automatic_cycles(model text) RETURNS SETOF text
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	start		integer;
+	ways		jsonb;
+	frontier	integer[];
+	ahead		integer[];
+	edge		record;
+BEGIN
+	-- each circle is told of from its lowest stage, so that the way back to
+	-- that goes over higher ones only; the shortest will do
+	FOR start IN
+		SELECT DISTINCT t.from_stage::integer FROM leadscore.transition t
+		WHERE t.model = _automatic_cycles.model AND t.automatic ORDER BY 1
+	LOOP
+		ways := '{}';
+		frontier := ARRAY[start];
+		WHILE frontier <> '{}' AND NOT ways ? start::text LOOP
+			ahead := '{}';
+			FOR edge IN
+				SELECT DISTINCT ON (t.to_stage::integer) t.to_stage::integer AS stage,
+					   coalesce(ways ->> t.from_stage::integer::text, t.from_stage::text) || ' -> ' || t.to_stage::text AS way
+				FROM leadscore.transition t
+				WHERE t.model = _automatic_cycles.model AND t.automatic
+				  AND t.from_stage::integer = ANY (frontier) AND t.to_stage::integer >= start
+				  AND NOT ways ? t.to_stage::integer::text
+				ORDER BY t.to_stage::integer, t.from_stage::integer
+			LOOP
+				ways := ways || jsonb_build_object(edge.stage::text, edge.way);
+				ahead := ahead || edge.stage;
+			END LOOP;
+			frontier := ahead;
+		END LOOP;
+		IF ways ? start::text THEN
+			RETURN NEXT ways ->> start::text;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION leadscore._automatic_cycles(text) IS
+'Internal: circles of automatic transitions of a model, such as mql -> sal -> mql, whatever their conditions; for each stage the shortest in which it is the lowest.';
+
+CREATE FUNCTION leadscore.refuse_automatic_cycle() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	circle	record;
+BEGIN
+	-- one after the other, or two sessions could bring half a circle each; what
+	-- follows sees what those committed that it waited for here
+	PERFORM m.name FROM leadscore.model m
+	WHERE m.name IN (SELECT c.model FROM changed c WHERE c.automatic)
+	ORDER BY m.name FOR NO KEY UPDATE;
+
+	SELECT m.name, a.cycle INTO circle
+	FROM (SELECT DISTINCT c.model AS name FROM changed c WHERE c.automatic) m,
+		 LATERAL leadscore._automatic_cycles(m.name) WITH ORDINALITY a(cycle, n)
+	ORDER BY m.name, a.n LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'check_violation',
+			MESSAGE = format('automatic transitions of scoring model "%s" form a cycle: %s', circle.name, circle.cycle),
+			DETAIL = 'A lead could move for ever without anybody touching it.',
+			HINT = 'Have one of these moves made by hand: set automatic to false.';
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore.refuse_automatic_cycle() IS
+'Trigger on leadscore.transition: refuses automatic transitions by which a lead could move in a circle, whatever their conditions (23514); judged when the statement is complete';
+REVOKE ALL ON FUNCTION leadscore.refuse_automatic_cycle() FROM PUBLIC;
+
+CREATE TRIGGER check_cycles_of_inserted AFTER INSERT ON leadscore.transition REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.refuse_automatic_cycle();
+CREATE TRIGGER check_cycles_of_updated AFTER UPDATE ON leadscore.transition REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.refuse_automatic_cycle();
+ALTER TABLE leadscore.transition ENABLE ALWAYS TRIGGER check_cycles_of_inserted;
+ALTER TABLE leadscore.transition ENABLE ALWAYS TRIGGER check_cycles_of_updated;
+
+CREATE FUNCTION leadscore.check_transitions(model text)
+RETURNS TABLE (finding text, stage text, to_stage text, detail text)
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m		leadscore.model;
+	-- where a lead's way may end: it has bought, or it is not wanted any more
+	final	CONSTANT integer[] := ARRAY['disqualified'::leadscore.lead_stage::integer, 'lost'::leadscore.lead_stage::integer,
+										'customer'::leadscore.lead_stage::integer, 'advocate'::leadscore.lead_stage::integer];
+	used	integer[];
+	starts	integer[];
+	reached	integer[];
+	mapped	boolean;
+BEGIN
+	SELECT * INTO m FROM leadscore.model WHERE name = check_transitions.model;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('scoring model "%s" does not exist', check_transitions.model),
+			HINT = 'The table leadscore.model lists the models.';
+	END IF;
+	mapped := EXISTS (SELECT FROM leadscore.stage_map s WHERE s.model = m.name);
+	IF mapped AND m.status IS NULL THEN
+		RETURN QUERY SELECT 'stage_map_unused', NULL::text, NULL::text,
+			'The model has no expression status, so that nothing is looked up in its stage map.'::text;
+	END IF;
+	-- without any transition every move is open
+	IF NOT EXISTS (SELECT FROM leadscore.transition t WHERE t.model = m.name) THEN
+		RETURN;
+	END IF;
+
+	used := ARRAY(SELECT t.from_stage::integer FROM leadscore.transition t WHERE t.model = m.name
+				  UNION SELECT t.to_stage::integer FROM leadscore.transition t WHERE t.model = m.name
+				  UNION SELECT m.initial_stage::integer);
+	-- the CRM's status may put a lead into the first stage that it means, or
+	-- into any if it is the name of a stage
+	starts := ARRAY[m.initial_stage::integer]
+		|| CASE WHEN m.status IS NULL THEN '{}'
+				WHEN mapped THEN ARRAY(SELECT min(s.stage::integer) FROM leadscore.stage_map s WHERE s.model = m.name GROUP BY s.status)
+				ELSE used END;
+	WITH RECURSIVE way(stage) AS (
+		SELECT unnest(starts)
+		UNION
+		SELECT t.to_stage::integer FROM way JOIN leadscore.transition t ON t.from_stage::integer = way.stage
+		WHERE t.model = m.name)
+	SELECT array_agg(way.stage) INTO reached FROM way;
+
+	RETURN QUERY
+		SELECT 'unreachable_stage', l.stage::text, NULL::text,
+			   format('No way leads to %s from %s.', l.stage,
+					  (SELECT string_agg(i.stage::text, ', ' ORDER BY i.stage_rank)
+					   || CASE WHEN count(*) > 1 THEN ', where leads start' ELSE ', where every lead starts' END
+					   FROM leadscore.lead_stages() i WHERE i.stage_rank = ANY (starts)))
+		FROM leadscore.lead_stages() l
+		WHERE l.stage_rank = ANY (used) AND l.stage_rank <> ALL (reached)
+		ORDER BY l.stage_rank;
+	RETURN QUERY
+		SELECT 'idle_transition', t.from_stage::text, t.to_stage::text, format('No lead can come to %s, to move on from there.', t.from_stage)
+		FROM leadscore.transition t
+		WHERE t.model = m.name AND t.from_stage::integer <> ALL (reached)
+		ORDER BY t.from_stage::integer, t.to_stage::integer;
+	RETURN QUERY
+		SELECT 'dead_end', l.stage::text, NULL::text, format('Nothing leads on from %s.', l.stage)
+		FROM leadscore.lead_stages() l
+		WHERE l.stage_rank = ANY (used) AND l.stage_rank <> ALL (final)
+		  AND NOT EXISTS (SELECT FROM leadscore.transition t WHERE t.model = m.name AND t.from_stage::integer = l.stage_rank)
+		ORDER BY l.stage_rank;
+	-- a circle without an exit, which no dead end explains
+	RETURN QUERY
+		SELECT 'closed_loop', l.stage::text, NULL::text,
+			   format('Ways lead on from %s, but none to customer, advocate, lost or disqualified, where one may end.', l.stage)
+		FROM leadscore.lead_stages() l
+		WHERE l.stage_rank = ANY (used)
+		  AND NOT EXISTS (
+			WITH RECURSIVE way(stage) AS (
+				SELECT l.stage_rank::integer
+				UNION
+				SELECT t.to_stage::integer FROM way JOIN leadscore.transition t ON t.from_stage::integer = way.stage
+				WHERE t.model = m.name)
+			SELECT FROM way
+			WHERE way.stage = ANY (final)
+			   OR NOT EXISTS (SELECT FROM leadscore.transition t WHERE t.model = m.name AND t.from_stage::integer = way.stage))
+		ORDER BY l.stage_rank;
+	-- refused when they are written; but somebody may have switched that off
+	RETURN QUERY
+		SELECT 'automatic_cycle', split_part(a.cycle, ' -> ', 1), split_part(a.cycle, ' -> ', 2),
+			   format('Leads could move for ever without anybody touching them: %s.', a.cycle)
+		FROM leadscore._automatic_cycles(m.name) WITH ORDINALITY a(cycle, n)
+		ORDER BY a.n;
+
+	IF NOT EXISTS (SELECT FROM unnest(reached) r(stage) WHERE r.stage >= m.accepted_stage::integer) THEN
+		RETURN QUERY SELECT 'accepted_stage_unreachable', m.accepted_stage::text, NULL::text,
+			format('No lead ever counts as accepted by sales: none comes to %s, the model''s accepted_stage, or beyond.', m.accepted_stage);
+	END IF;
+	IF m.handoff_stage::integer <> ALL (reached) THEN
+		RETURN QUERY SELECT 'handoff_stage_unreachable', m.handoff_stage::text, NULL::text,
+			format('No lead is ever handed to sales: none comes to %s, the model''s handoff_stage.', m.handoff_stage);
+	END IF;
+
+	IF mapped AND m.status IS NOT NULL THEN
+		RETURN QUERY
+			SELECT 'status_without_stage', (array_agg(s.stage::text ORDER BY s.stage::integer))[1], NULL::text,
+				   format('Status "%s" means %s, which no transition uses.', s.status,
+						  string_agg(s.stage::text, ' or ' ORDER BY s.stage::integer))
+			FROM leadscore.stage_map s WHERE s.model = m.name
+			GROUP BY s.status HAVING NOT bool_or(s.stage::integer = ANY (used))
+			ORDER BY s.status;
+		RETURN QUERY
+			SELECT 'stage_without_status', l.stage::text, NULL::text, format('No status of the CRM means %s.', l.stage)
+			FROM leadscore.lead_stages() l
+			WHERE l.stage_rank = ANY (used)
+			  AND NOT EXISTS (SELECT FROM leadscore.stage_map s WHERE s.model = m.name AND s.stage::integer = l.stage_rank)
+			ORDER BY l.stage_rank;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_transitions(text) IS
+'Lists what looks wrong with the transitions of a model, a row each, none if all is well or if the model has no transitions.  unreachable_stage: no way leads there from the initial stage, or from a stage that the CRM''s status puts leads into (the first that each status means); idle_transition: it leads away from such a stage; dead_end: nothing leads on from a stage that is not customer, advocate, lost or disqualified, where a lead''s way may end; closed_loop: ways lead on, but to none of these; automatic_cycle: refused when it is written, unless triggers were off; accepted_stage_unreachable, handoff_stage_unreachable: no lead ever comes to what the model names; status_without_stage: a status means only stages that no transition uses; stage_without_status: a stage in use that no status means; stage_map_unused: the model has no status.  NULL gives no rows; an unknown model is error 42704.';
 
 --
 -- Moves
@@ -5316,6 +5532,132 @@ COMMENT ON COLUMN leadscore.sla_band.customer_share IS 'customers ÷ clocks of t
 -- Playbook
 --
 
+CREATE TABLE leadscore.playbook (
+	id				bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	temperature		text COLLATE "C",
+	grade			text COLLATE "C",
+	stage			leadscore.lead_stage,
+	action			text NOT NULL,
+	content			text,
+	condition		text,
+	step			integer,
+	search_path		text,
+	CONSTRAINT playbook_temperature_check CHECK (temperature IN ('cold', 'warm', 'hot')),
+	CONSTRAINT playbook_grade_check CHECK (grade ~ '^[[:alnum:]]{1,16}$'),
+	CONSTRAINT playbook_action_check CHECK (action <> ''),
+	CONSTRAINT playbook_step_check CHECK (step > 0)
+);
+/* Conditions can be longer than a key of an index. */
+CREATE UNIQUE INDEX playbook_key ON leadscore.playbook (model, temperature, grade, stage, pg_catalog.md5(condition), step) NULLS NOT DISTINCT;
+COMMENT ON TABLE leadscore.playbook IS
+'Playbook: what to do next with a lead, by its temperature, grade and stage.  Of the rows that fit a lead the one wins that names most of these three; of several that name as many, one that names the stage, then one that names the grade; of equals one whose condition holds before one without a condition, and the lowest id.';
+COMMENT ON COLUMN leadscore.playbook.id IS 'Number of the row.';
+COMMENT ON COLUMN leadscore.playbook.model IS 'Model whose leads it is for.';
+COMMENT ON COLUMN leadscore.playbook.temperature IS 'cold, warm or hot; NULL: any.';
+COMMENT ON COLUMN leadscore.playbook.grade IS 'Grade as the scored view shows it, such as A1; NULL: any.';
+COMMENT ON COLUMN leadscore.playbook.stage IS 'Stage; NULL: any.';
+COMMENT ON COLUMN leadscore.playbook.action IS 'What to do, in a few words: "call within the hour".';
+COMMENT ON COLUMN leadscore.playbook.content IS 'What to say or to send: a text, or where to find it; NULL: nothing in particular.';
+COMMENT ON COLUMN leadscore.playbook.condition IS 'SQL boolean expression over the columns of the model''s source, such as the interests of a lead, without which the row is not meant for it; NULL: none.';
+COMMENT ON COLUMN leadscore.playbook.step IS 'Rows that differ in nothing but this are the steps of a programme, from the lowest number on: each is to be done once, and leadscore.acknowledge_action() goes on to the next.  After the last one the row without a step comes, if there is one, or the next best.  NULL: to be done as long as it fits.';
+COMMENT ON COLUMN leadscore.playbook.search_path IS 'Schemas in which the condition''s names are looked up; filled with the writer''s search_path.';
+
+CREATE TABLE leadscore.playbook_progress (
+	model			text COLLATE "C" NOT NULL
+					REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	lead_key		text COLLATE "C" NOT NULL,
+	playbook		bigint NOT NULL
+					REFERENCES leadscore.playbook ON UPDATE CASCADE ON DELETE CASCADE,
+	acknowledged_at	timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	acknowledged_by	name NOT NULL DEFAULT SESSION_USER,
+	times			integer NOT NULL DEFAULT 1,
+	PRIMARY KEY (model, lead_key, playbook)
+);
+CREATE INDEX playbook_progress_playbook_idx ON leadscore.playbook_progress (playbook);
+COMMENT ON TABLE leadscore.playbook_progress IS
+'What of the playbook was done with whom.  leadscore.acknowledge_action() writes it; to begin a programme anew with a lead, delete its rows.';
+COMMENT ON COLUMN leadscore.playbook_progress.model IS 'Model whose lead it is.';
+COMMENT ON COLUMN leadscore.playbook_progress.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.playbook_progress.playbook IS 'Row of the playbook that was done.';
+COMMENT ON COLUMN leadscore.playbook_progress.acknowledged_at IS 'When that was acknowledged last.';
+COMMENT ON COLUMN leadscore.playbook_progress.acknowledged_by IS 'Who was logged in to the session that did.';
+COMMENT ON COLUMN leadscore.playbook_progress.times IS 'How often it was acknowledged.';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.playbook', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.playbook_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.playbook_progress', '');
+
+CREATE FUNCTION leadscore.check_playbook_row() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_check_playbook_row'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.check_playbook_row() IS
+'Trigger on leadscore.playbook: compiles the condition and fills in search_path';
+REVOKE ALL ON FUNCTION leadscore.check_playbook_row() FROM PUBLIC;
+
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON leadscore.playbook
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_playbook_row();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.playbook
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.playbook
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.playbook_progress
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.playbook_progress
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+ALTER TABLE leadscore.playbook ENABLE ALWAYS TRIGGER check_row;
+ALTER TABLE leadscore.playbook ENABLE ALWAYS TRIGGER a_relax_foreign_keys;
+ALTER TABLE leadscore.playbook ENABLE ALWAYS TRIGGER z_relax_foreign_keys;
+ALTER TABLE leadscore.playbook_progress ENABLE ALWAYS TRIGGER a_relax_foreign_keys;
+ALTER TABLE leadscore.playbook_progress ENABLE ALWAYS TRIGGER z_relax_foreign_keys;
+
+/* Reads the source of a lead in the leader only, as _live() does. */
+CREATE FUNCTION leadscore._next_action(model text, lead_key anyelement, temperature text, grade text, stage text) RETURNS text
+AS 'MODULE_PATHNAME', 'leadscore_next_action_of_row'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION leadscore._next_action(text, anyelement, text, text, text) IS
+'Internal: action of the playbook for a lead of an attached model that has this temperature, grade and stage; the scored views call it.  A condition that fails counts as one that does not hold.  NULL if there is none, or the model is not attached.  Errors: 42501 no SELECT privilege on the state table, 42804 the key is of another type.';
+
+CREATE FUNCTION leadscore.next_action(model text, lead_key anyelement,
+	OUT action text, OUT content text, OUT step integer, OUT playbook bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'leadscore_next_action'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.next_action(text, anyelement) IS
+'What to do next with the lead that has this key, by the playbook of an attached model and the lead''s temperature, grade and stage as of now: action, content, step of a programme, and which row of leadscore.playbook says so.  All NULL if none fits, for a lead that is not there or that the caller may not see, and for NULL.  Errors: 42704 unknown model, 55000 not attached, 42804 or 22P02 not a key, 42501 no SELECT privilege on the state table or the scored view, and what a condition raises.';
+
+CREATE FUNCTION leadscore.next_action(model text, lead_key text,
+	OUT action text, OUT content text, OUT step integer, OUT playbook bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'leadscore_next_action'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
+COMMENT ON FUNCTION leadscore.next_action(text, text) IS
+'What to do next with the lead that has this key as text: see next_action(model, lead_key anyelement).';
+
+CREATE FUNCTION leadscore.acknowledge_action(model text, lead_key anyelement, done bigint DEFAULT NULL,
+	OUT action text, OUT content text, OUT step integer, OUT playbook bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'leadscore_acknowledge_action'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.acknowledge_action(text, anyelement, bigint) IS
+'Notes in leadscore.playbook_progress that the next action for a lead was done, or the row of the playbook that is given in done, and returns what next_action() says then: of a programme, the next step.  Who may change the lead''s row may do that.  All NULL, and nothing is noted, for a lead that has no next action.  Errors: 22004 no model or key, P0002 no such lead that the caller may change, 42704 the model''s playbook has no row done, and as of next_action().';
+
+CREATE FUNCTION leadscore.acknowledge_action(model text, lead_key text, done bigint DEFAULT NULL,
+	OUT action text, OUT content text, OUT step integer, OUT playbook bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'leadscore_acknowledge_action'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION leadscore.acknowledge_action(text, text, bigint) IS
+'Notes that the next action for the lead with this key as text was done: see acknowledge_action(model, lead_key anyelement, done).';
+
+CREATE FUNCTION leadscore.check_playbook(model text)
+RETURNS TABLE (playbook bigint, sqlstate text, message text)
+AS 'MODULE_PATHNAME', 'leadscore_check_playbook'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore.check_playbook(text) IS
+'The rows of a model''s playbook whose condition cannot be used any more, because a column is gone for example, and what is wrong with it; they are passed over.  NULL gives no rows.  Errors: 42704 unknown model, 42P01 its source is gone.';
+
 --
 -- Funnel
 --
@@ -6175,6 +6517,66 @@ COMMENT ON FUNCTION leadscore.plan(text, numeric, numeric, numeric, numeric, num
  * ----------------------------------------------------------------------
  */
 
+/*
+ * What goes with a model, table by table, in the order in which it is written.
+ * A table that joins them is a row here, and nothing else.
+ */
+CREATE FUNCTION leadscore._matrix_parts()
+RETURNS TABLE (part text, relation text, left_out text[], sort text, optional boolean, content text, same text)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	VALUES ('factors', 'factor', '{model}'::text[], 't.name', false, 'to_jsonb(t)', NULL),
+		   ('activity_sources', 'activity_source', '{model,relation_name}', 't.name', true,
+			'to_jsonb(t) || jsonb_build_object(''relation'', t.relation::text)', NULL),
+		   -- what a rule about the lead's own row says of activities says nothing
+		   ('rules', 'rule', '{model,id}', 't.id', false,
+			'to_jsonb(t) - CASE WHEN t.activity IS NULL THEN ''{activity,half_life,at_least,within,at_most,inactive_for,include_never}''::text[] ELSE ''{}'' END', NULL),
+		   ('thresholds', 'threshold', '{model,builtin}', 't.kind, t.at_least DESC', false, 'to_jsonb(t)', NULL),
+		   ('transitions', 'transition', '{model}', 't.from_stage::integer, t.to_stage::integer', true, 'to_jsonb(t)', NULL),
+		   ('stage_map', 'stage_map', '{model}', 't.status, t.stage::integer', true, 'to_jsonb(t)', NULL),
+		   ('sla', 'sla', '{model}', 't.stage::integer', true, 'to_jsonb(t)', NULL),
+		   -- what was done with a lead is known by the row's id
+		   ('playbook', 'playbook', '{model,id}', 't.id', true, 'to_jsonb(t)',
+			'model, temperature, grade, stage, md5(condition), step')
+$$;
+COMMENT ON FUNCTION leadscore._matrix_parts() IS
+'Internal: the tables that a model has rows in, but for those that attaching fills: name of the part in an exported model, table, columns that are not exported, order of rows t, is the part left out if there are none, a row as JSON, and what tells rows apart whose id is to be kept when they are replaced by themselves.';
+
+CREATE FUNCTION leadscore._matrix_columns(relation text, left_out text[]) RETURNS name[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(a.attname ORDER BY a.attnum)
+	FROM pg_attribute a
+	WHERE a.attrelid = format('leadscore.%I', relation)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+	  AND a.attname <> ALL (left_out)
+$$;
+COMMENT ON FUNCTION leadscore._matrix_columns(text, text[]) IS
+'Internal: columns of a table of leadscore, in their order, without some.';
+
+CREATE FUNCTION leadscore._matrix_defaults(relation text) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET IntervalStyle = 'postgres'
+AS $$
+DECLARE
+	defaults	text;
+	result		jsonb;
+BEGIN
+	SELECT string_agg(format('%s AS %I', pg_get_expr(d.adbin, d.adrelid), a.attname), ', ') INTO defaults
+	FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+	WHERE d.adrelid = format('leadscore.%I', relation)::regclass AND a.attgenerated = '' AND a.attidentity = '';
+	IF defaults IS NULL THEN
+		RETURN '{}';
+	END IF;
+	EXECUTE format('SELECT to_jsonb(d) FROM (SELECT %s) d', defaults) INTO result;
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION leadscore._matrix_defaults(text) IS
+'Internal: what columns of a table of leadscore are when nothing is said.';
+
 CREATE FUNCTION leadscore.export_model(model text) RETURNS jsonb
 LANGUAGE plpgsql STABLE STRICT
 SET search_path = pg_catalog, pg_temp
@@ -6183,42 +6585,34 @@ SET IntervalStyle = 'postgres'
 AS $$
 #variable_conflict use_column
 DECLARE
-	matrix jsonb;
+	matrix	jsonb;
+	p		record;
+	rows	jsonb;
 BEGIN
-	-- what a rule about the lead's own row says of activities says nothing
-	SELECT jsonb_build_object(
-		'format', 1,
-		'model', to_jsonb(m) - 'version' - 'activity_version'
-			|| jsonb_build_object('target', m.target::text, 'source', m.source::text,
-								  'initial_stage', m.initial_stage::text, 'accepted_stage', m.accepted_stage::text),
-		'factors', coalesce((SELECT jsonb_agg(to_jsonb(f) - 'model' ORDER BY f.name)
-							 FROM leadscore.factor f WHERE f.model = m.name), '[]'),
-		'rules', coalesce((SELECT jsonb_agg(to_jsonb(r) - 'model' - 'id'
-											- CASE WHEN r.activity IS NULL
-												   THEN '{activity,half_life,at_least,within,at_most,inactive_for,include_never}'::text[]
-												   ELSE '{}' END
-											ORDER BY r.id)
-						   FROM leadscore.rule r WHERE r.model = m.name), '[]'),
-		'thresholds', coalesce((SELECT jsonb_agg(to_jsonb(t) - 'model' - 'builtin' ORDER BY t.kind, t.at_least DESC)
-								FROM leadscore.threshold t WHERE t.model = m.name), '[]'))
-		|| coalesce((SELECT jsonb_build_object('activity_sources', jsonb_agg(
-							to_jsonb(s) - 'model' - 'relation_name' || jsonb_build_object('relation', s.relation::text) ORDER BY s.name))
-					 FROM leadscore.activity_source s WHERE s.model = m.name HAVING count(*) > 0), '{}')
+	SELECT jsonb_build_object('format', 1, 'model', to_jsonb(m) - 'version' - 'activity_version'
+							  || jsonb_build_object('target', m.target::text, 'source', m.source::text))
 	INTO matrix
 	FROM leadscore.model m
 	WHERE m.name = export_model.model;
-
 	IF NOT FOUND THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_object',
 			MESSAGE = format('scoring model "%s" does not exist', export_model.model),
 			HINT = 'The table leadscore.model lists the models.';
 	END IF;
+
+	FOR p IN SELECT * FROM leadscore._matrix_parts() LOOP
+		EXECUTE format('SELECT jsonb_agg((%s) - $2 ORDER BY %s) FROM leadscore.%I t WHERE t.model = $1', p.content, p.sort, p.relation)
+		INTO rows USING export_model.model, p.left_out;
+		IF rows IS NOT NULL OR NOT p.optional THEN
+			matrix := matrix || jsonb_build_object(p.part, coalesce(rows, '[]'));
+		END IF;
+	END LOOP;
 	RETURN matrix;
 END
 $$;
 COMMENT ON FUNCTION leadscore.export_model(text) IS
-'The whole matrix of a model as one JSON document, to be kept in version control: the model without its version, its factors by name, its activity sources by name if it has any, its rules in their order and its own thresholds.  import_model() reads it.  NULL gives NULL; an unknown model is error 42704.';
+'The whole matrix of a model as one JSON document, to be kept in version control: the model without its version, its factors by name, its activity sources by name if it has any, its rules in their order, its own thresholds, and if it has any, its transitions, its stage map, its service levels and its playbook.  import_model() reads it.  NULL gives NULL; an unknown model is error 42704.';
 
 CREATE FUNCTION leadscore.import_model(matrix jsonb, name text DEFAULT NULL, replace boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
@@ -6229,7 +6623,13 @@ AS $$
 DECLARE
 	the_name	text := coalesce(import_model.name, matrix -> 'model' ->> 'name');
 	m			leadscore.model;
+	p			record;
 	stray		text;
+	columns		name[];
+	list		text;
+	rows		jsonb;
+	replacing	boolean;
+	twice		boolean;
 BEGIN
 	IF jsonb_typeof(matrix) IS DISTINCT FROM 'object' OR jsonb_typeof(matrix -> 'model') IS DISTINCT FROM 'object'
 		OR matrix ->> 'format' IS DISTINCT FROM '1' THEN
@@ -6242,22 +6642,14 @@ BEGIN
 	-- a key that is not known is a slip of the pen, not something to ignore
 	SELECT format('%s.%s', part, key) INTO stray FROM (
 		SELECT 'matrix', key FROM jsonb_object_keys(matrix) k(key)
-		WHERE key NOT IN ('format', 'model', 'factors', 'activity_sources', 'rules', 'thresholds')
+		WHERE key NOT IN ('format', 'model') AND key NOT IN (SELECT part FROM leadscore._matrix_parts())
 		UNION ALL
 		SELECT 'model', key FROM jsonb_object_keys(matrix -> 'model') k(key)
-		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.model'::regclass AND attnum > 0 AND attname NOT IN ('version', 'activity_version'))
+		WHERE key <> ALL (leadscore._matrix_columns('model', '{version,activity_version}'))
 		UNION ALL
-		SELECT 'factors', key FROM jsonb_array_elements(coalesce(matrix -> 'factors', '[]')) e, jsonb_object_keys(e) k(key)
-		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.factor'::regclass AND attnum > 0 AND attname <> 'model')
-		UNION ALL
-		SELECT 'activity_sources', key FROM jsonb_array_elements(coalesce(matrix -> 'activity_sources', '[]')) e, jsonb_object_keys(e) k(key)
-		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.activity_source'::regclass AND attnum > 0 AND attname NOT IN ('model', 'relation_name'))
-		UNION ALL
-		SELECT 'rules', key FROM jsonb_array_elements(coalesce(matrix -> 'rules', '[]')) e, jsonb_object_keys(e) k(key)
-		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.rule'::regclass AND attnum > 0 AND attname NOT IN ('model', 'id'))
-		UNION ALL
-		SELECT 'thresholds', key FROM jsonb_array_elements(coalesce(matrix -> 'thresholds', '[]')) e, jsonb_object_keys(e) k(key)
-		WHERE key NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'leadscore.threshold'::regclass AND attnum > 0 AND attname NOT IN ('model', 'builtin'))
+		SELECT p.part, key
+		FROM leadscore._matrix_parts() p, jsonb_array_elements(coalesce(matrix -> p.part, '[]')) e, jsonb_object_keys(e) k(key)
+		WHERE key <> ALL (leadscore._matrix_columns(p.relation, p.left_out))
 	) s(part, key) LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING
@@ -6265,67 +6657,75 @@ BEGIN
 			MESSAGE = format('unknown key "%s" in the exported scoring model', stray);
 	END IF;
 
-	m := jsonb_populate_record(NULL::leadscore.model,
-							   '{"time_zone": "UTC", "initial_stage": "lead", "accepted_stage": "sql"}'::jsonb
-							   || (matrix -> 'model'));
+	m := jsonb_populate_record(NULL::leadscore.model, leadscore._matrix_defaults('model') || jsonb_strip_nulls(matrix -> 'model'));
 	m.name := the_name;
 	m.version := 1;
 	m.activity_version := 0;
 
-	IF EXISTS (SELECT FROM leadscore.model WHERE model.name = the_name) THEN
+	replacing := EXISTS (SELECT FROM leadscore.model WHERE model.name = the_name);
+	IF replacing THEN
 		IF NOT replace THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'duplicate_object',
 				MESSAGE = format('scoring model "%s" already exists', the_name),
 				HINT = 'Import it under another name, or with replace => true.';
 		END IF;
-		-- the rules go with their factors
-		DELETE FROM leadscore.factor WHERE model = the_name;
-		DELETE FROM leadscore.activity_source WHERE model = the_name;
-		DELETE FROM leadscore.threshold WHERE model = the_name;
+		FOR p IN SELECT * FROM leadscore._matrix_parts() WITH ORDINALITY ORDER BY ordinality DESC LOOP
+			-- those that stay keep what depends on them
+			EXECUTE format('DELETE FROM leadscore.%1$I WHERE model = $1'
+						   || CASE WHEN p.same IS NULL THEN '' ELSE
+							  ' AND ROW(%2$s)::text <> ALL (SELECT ROW(%2$s)::text FROM jsonb_array_elements($2) e,
+								LATERAL jsonb_populate_record(NULL::leadscore.%1$I, e || jsonb_build_object(''model'', $1)) r)' END,
+						   p.relation, p.same)
+			USING the_name, coalesce(matrix -> p.part, '[]');
+		END LOOP;
 		-- an expression that changes takes the search_path of who changes it,
 		-- unless that is new as well; here it comes with the expressions
-		UPDATE leadscore.model SET channel = NULL, created_at = NULL, consent = NULL, search_path = NULL
+		UPDATE leadscore.model SET channel = NULL, created_at = NULL, consent = NULL, status = NULL, search_path = NULL
 		WHERE model.name = the_name;
-		UPDATE leadscore.model SET
-			target = m.target, source = m.source, key_column = m.key_column, channel = m.channel,
-			created_at = m.created_at, consent = m.consent, time_zone = m.time_zone,
-			score_min = m.score_min, score_max = m.score_max, fit_min = m.fit_min, fit_max = m.fit_max,
-			engagement_min = m.engagement_min, engagement_max = m.engagement_max,
-			initial_stage = m.initial_stage, accepted_stage = m.accepted_stage,
-			description = m.description, search_path = m.search_path
-		WHERE model.name = the_name;
+		SELECT string_agg(format('%1$I = ($1).%1$I', c), ', ') INTO list
+		FROM unnest(leadscore._matrix_columns('model', '{name,version,activity_version}')) c;
+		EXECUTE format('UPDATE leadscore.model SET %s WHERE name = $2', list) USING m, the_name;
 	ELSE
 		INSERT INTO leadscore.model SELECT m.*;
 	END IF;
 
-	INSERT INTO leadscore.factor (model, name, axis, combine, points_floor, points_cap, description)
-	SELECT the_name, f.name, f.axis, f.combine, f.points_floor, f.points_cap, f.description
-	FROM jsonb_populate_recordset(NULL::leadscore.factor, coalesce(matrix -> 'factors', '[]')) f;
-
-	INSERT INTO leadscore.activity_source (model, name, relation, lead_key, match_column, occurred_at, time_zone, filter, event_key, description, search_path)
-	SELECT the_name, s.name, s.relation, s.lead_key, s.match_column, s.occurred_at, s.time_zone, s.filter, s.event_key,
-		   s.description, coalesce(s.search_path, m.search_path)
-	FROM jsonb_populate_recordset(NULL::leadscore.activity_source, coalesce(matrix -> 'activity_sources', '[]')) s;
-
-	INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, points, disqualifies, enabled, note, search_path,
-								activity, half_life, at_least, within, at_most, inactive_for, include_never)
-	SELECT the_name, r.factor, r.parameter, r.significance, r.condition, coalesce(r.points, 0),
-		   coalesce(r.disqualifies, false), coalesce(r.enabled, true), r.note, coalesce(r.search_path, m.search_path),
-		   r.activity, r.half_life, r.at_least, r.within, r.at_most, r.inactive_for, coalesce(r.include_never, false)
-	FROM jsonb_array_elements(coalesce(matrix -> 'rules', '[]')) WITH ORDINALITY e(element, position),
-		 jsonb_populate_record(NULL::leadscore.rule, e.element) r
-	ORDER BY e.position;
-
-	INSERT INTO leadscore.threshold (model, kind, label, at_least, margin)
-	SELECT the_name, t.kind, t.label, t.at_least, coalesce(t.margin, 0)
-	FROM jsonb_populate_recordset(NULL::leadscore.threshold, coalesce(matrix -> 'thresholds', '[]')) t;
+	FOR p IN SELECT * FROM leadscore._matrix_parts() LOOP
+		rows := coalesce(matrix -> p.part, '[]');
+		CONTINUE WHEN rows = '[]';
+		columns := leadscore._matrix_columns(p.relation, p.left_out);
+		IF p.same IS NOT NULL THEN
+			EXECUTE format('SELECT EXISTS (SELECT FROM jsonb_populate_recordset(NULL::leadscore.%I, $1) GROUP BY %s HAVING count(*) > 1)', p.relation, p.same)
+			INTO twice USING rows;
+			IF twice THEN
+				RAISE EXCEPTION USING
+					ERRCODE = 'unique_violation',
+					MESSAGE = format('part "%s" of the exported scoring model has two rows for the same', p.part);
+			END IF;
+		END IF;
+		SELECT string_agg(quote_ident(c), ', ') INTO list FROM unnest(columns) c;
+		EXECUTE format('INSERT INTO leadscore.%1$I (model, %2$s)
+						SELECT $1, %2$s
+						FROM jsonb_array_elements($2) WITH ORDINALITY e(element, position),
+							 LATERAL jsonb_populate_record(NULL::leadscore.%1$I, $3 || jsonb_strip_nulls(
+								-- where there is something to look up
+								CASE WHEN e.element ->> ''condition'' IS NULL AND ($4 OR e.element ? ''search_path'') THEN ''{}''
+									 ELSE jsonb_build_object(''search_path'', $5) END
+								|| jsonb_strip_nulls(e.element))) r
+						ORDER BY e.position'
+					   || CASE WHEN p.same IS NULL OR NOT replacing THEN '' ELSE
+						  -- the new order of rows is that of the document
+						  ' ON CONFLICT (%3$s) DO UPDATE SET id = excluded.id, '
+						  || (SELECT string_agg(format('%1$I = excluded.%1$I', c), ', ') FROM unnest(columns) c) END,
+					   p.relation, list, p.same)
+		USING the_name, rows, leadscore._matrix_defaults(p.relation), 'condition' = ANY (columns), m.search_path;
+	END LOOP;
 
 	RETURN the_name;
 END
 $$;
 COMMENT ON FUNCTION leadscore.import_model(jsonb, text, boolean) IS
-'Writes a matrix that export_model() returned, under its own or another name, and returns the name.  With replace an existing model of that name gets the new matrix.  All or nothing.  Errors: 42710 model exists, 22023 not an exported model or an unknown key in it, and those of writing rules.';
+'Writes a matrix that export_model() returned, under its own or another name, and returns the name.  With replace an existing model of that name gets the new matrix; what was acknowledged of its playbook stays with the rows that are in the new one as well.  All or nothing.  Errors: 42710 model exists, 22023 not an exported model or an unknown key in it, and those of writing rules and transitions.';
 
 CREATE FUNCTION leadscore.copy_model("from" text, "to" text) RETURNS text
 LANGUAGE plpgsql STRICT
@@ -6333,7 +6733,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	m leadscore.model;
+	m	leadscore.model;
+	p	record;
 BEGIN
 	SELECT * INTO m FROM leadscore.model WHERE name = copy_model."from";
 	IF NOT FOUND THEN
@@ -6355,31 +6756,27 @@ BEGIN
 	m.version := 1;
 	m.activity_version := 0;
 	INSERT INTO leadscore.model SELECT m.*;
-	INSERT INTO leadscore.factor (model, name, axis, combine, points_floor, points_cap, description)
-	SELECT copy_model."to", name, axis, combine, points_floor, points_cap, description
-	FROM leadscore.factor WHERE model = copy_model."from";
-	INSERT INTO leadscore.activity_source (model, name, relation, lead_key, match_column, occurred_at, time_zone, filter, event_key, description, search_path)
-	SELECT copy_model."to", name, relation, lead_key, match_column, occurred_at, time_zone, filter, event_key, description, search_path
-	FROM leadscore.activity_source WHERE model = copy_model."from";
-	INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, points, disqualifies, enabled, note, search_path,
-								activity, half_life, at_least, within, at_most, inactive_for, include_never)
-	SELECT copy_model."to", factor, parameter, significance, condition, points, disqualifies, enabled, note, search_path,
-		   activity, half_life, at_least, within, at_most, inactive_for, include_never
-	FROM leadscore.rule WHERE model = copy_model."from" ORDER BY id;
-	INSERT INTO leadscore.threshold (model, kind, label, at_least, margin)
-	SELECT copy_model."to", kind, label, at_least, margin
-	FROM leadscore.threshold WHERE model = copy_model."from";
+	FOR p IN SELECT relation, sort, string_agg(quote_ident(c), ', ') AS columns
+			 FROM leadscore._matrix_parts() WITH ORDINALITY, unnest(leadscore._matrix_columns(relation, left_out)) c
+			 GROUP BY ordinality, relation, sort ORDER BY ordinality LOOP
+		EXECUTE format('INSERT INTO leadscore.%1$I (model, %2$s) SELECT $2, %2$s FROM leadscore.%1$I t WHERE t.model = $1 ORDER BY %3$s',
+					   p.relation, p.columns, p.sort)
+		USING copy_model."from", copy_model."to";
+	END LOOP;
 	RETURN copy_model."to";
 END
 $$;
 COMMENT ON FUNCTION leadscore.copy_model(text, text) IS
-'Copies a model with its factors, activity sources, rules and thresholds to a new name, which is returned.  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
+'Copies a model with its factors, activity sources, rules, thresholds, transitions, stage map, service levels and playbook to a new name, which is returned.  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
 
 /*
  * Templates are exported matrices whose conditions name columns in double
  * braces, to be replaced by the columns of the user's table.  Those of activity
  * rules are columns of the events' table; the template says which activity
  * sources there may be, and what each row of them is.
+ *
+ * Some have rules, others transitions.  The conditions of these name criteria
+ * in double braces as well, which users may want to replace altogether.
  */
 
 CREATE FUNCTION leadscore.template(name text) RETURNS jsonb
@@ -6489,15 +6886,126 @@ BEGIN
 						'Was there, and has not come back for a month.  Who never came is not meant: their points are low anyway.')
 				) v(number, factor, parameter, significance, activity, condition, points, half_life, at_least, within, at_most, inactive_for, disqualifies, note)),
 			'thresholds', '[]'::jsonb);
+	ELSIF template.name = 'mars' THEN
+		RETURN jsonb_build_object(
+			'description', 'Stages: a lead that meets the criteria is qualified, and is accepted when sales registers it as an opportunity',
+			'columns', '["employees", "industry", "title"]'::jsonb,
+			'criteria', jsonb_build_object(
+				'mql', '{{employees}} > 1000 AND {{industry}}::text ILIKE ''%energy%'' AND {{title}}::text ~* '
+					|| quote_literal('[[:<:]](cio|cto|cdo)[[:>:]]'
+									 '|[[:<:]](chief|director|head|manager|vp)[[:>:]].*[[:<:]](it|information technology)[[:>:]]'
+									 '|[[:<:]](it|information technology)[[:>:]].*[[:<:]](director|head|manager|officer)[[:>:]]')),
+			'model', '{"initial_stage": "lead", "accepted_stage": "sql", "handoff_stage": "mql"}'::jsonb,
+			'transitions', (
+				SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+									'from_stage', v.from_stage, 'to_stage', v.to_stage, 'condition', v.condition,
+									'automatic', v.automatic, 'description', v.description)) ORDER BY v.number)
+				FROM (VALUES
+					(1, 'lead', 'mql', '{{criteria.mql}}', true,
+						'The lead is whom we want.  How interested it is, is not known yet: sales finds out.'),
+					(2, 'mql', 'sql', NULL, false,
+						'Sales takes the lead over and registers it as an opportunity.'),
+					(3, 'sql', 'customer', NULL, false,
+						'The lead has bought.'),
+					(4, 'mql', 'nurture', NULL, false,
+						'Sales does not want the lead yet: marketing keeps in touch with it.'),
+					(5, 'sql', 'nurture', NULL, false,
+						'It came to nothing this time: marketing keeps in touch with the lead.'),
+					(6, 'nurture', 'mql', '{{criteria.mql}}', true,
+						'The lead is whom we want again, or was for long enough and has stirred.'),
+					(7, 'lead', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(8, 'nurture', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(9, 'mql', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(10, 'sql', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(11, 'disqualified', 'lead', 'NOT scored.disqualified', false,
+						'No rule objects to the lead any more, and somebody has looked at it: it begins anew.')
+				) v(number, from_stage, to_stage, condition, automatic, description)));
+	ELSIF template.name = 'demand_gen' THEN
+		RETURN jsonb_build_object(
+			'description', 'Stages: demand generation, from a contact to a customer, with a hand-off to sales when a qualified lead is hot',
+			'columns', '["email", "phone", "consent"]'::jsonb,
+			'criteria', '{
+				"lead": "({{email}} IS NOT NULL OR {{phone}} IS NOT NULL) AND {{consent}}",
+				"mql": "scored.fit >= 20",
+				"sal": "scored.temperature = ''hot''"
+			}'::jsonb,
+			'model', '{"initial_stage": "contact", "accepted_stage": "sal", "handoff_stage": "sal"}'::jsonb,
+			'transitions', (
+				SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+									'from_stage', v.from_stage, 'to_stage', v.to_stage, 'condition', v.condition,
+									'automatic', v.automatic, 'description', v.description)) ORDER BY v.number)
+				FROM (VALUES
+					(1, 'contact', 'lead', '{{criteria.lead}}', true,
+						'The contact can be reached, and consents to that.'),
+					(2, 'lead', 'mql', '{{criteria.mql}}', true,
+						'The lead is whom we want: its fit is good enough for grade B.'),
+					(3, 'mql', 'sal', '{{criteria.sal}}', true,
+						'The lead is interested now: sales is told, and the time to answer runs.'),
+					(4, 'sal', 'sql', NULL, false,
+						'Sales has talked to the lead and takes it over.'),
+					(5, 'sql', 'opportunity', NULL, false,
+						'Price and terms are discussed.'),
+					(6, 'opportunity', 'customer', NULL, false,
+						'The lead has bought.'),
+					(7, 'contact', 'nurture', NULL, false, 'Not now: marketing keeps in touch.'),
+					(8, 'lead', 'nurture', NULL, false, 'Not now: marketing keeps in touch.'),
+					(9, 'mql', 'nurture', NULL, false, 'Not now: marketing keeps in touch.'),
+					(10, 'sal', 'nurture', NULL, false, 'Sales sends the lead back: marketing keeps in touch.'),
+					(11, 'sql', 'nurture', NULL, false, 'Sales sends the lead back: marketing keeps in touch.'),
+					(12, 'opportunity', 'nurture', NULL, false, 'It came to nothing this time: marketing keeps in touch.'),
+					(13, 'customer', 'nurture', NULL, false, 'A customer that has left is worth keeping in touch with.'),
+					(14, 'nurture', 'mql', '{{criteria.mql}}', true,
+						'The lead is whom we want again, or was for long enough and has stirred.'),
+					(15, 'nurture', 'sal', '{{criteria.mql}} AND {{criteria.sal}}', true,
+						'The lead has become hot again: sales is told at once.'),
+					(16, 'contact', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(17, 'lead', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(18, 'nurture', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(19, 'mql', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(20, 'sal', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(21, 'sql', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(22, 'opportunity', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(23, 'customer', 'disqualified', NULL, false,
+						'We part with a customer; that is for people to decide, not for a rule.'),
+					(24, 'disqualified', 'contact', 'NOT scored.disqualified', false,
+						'No rule objects to the lead any more, and somebody has looked at it: it begins anew.')
+				) v(number, from_stage, to_stage, condition, automatic, description)));
+	ELSIF template.name = 'conversation' THEN
+		RETURN jsonb_build_object(
+			'description', 'Stages: sales talks to every lead, and people alone move it on',
+			'columns', '[]'::jsonb,
+			'model', '{"initial_stage": "lead", "accepted_stage": "prospect", "handoff_stage": "lead"}'::jsonb,
+			'transitions', (
+				SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+									'from_stage', v.from_stage, 'to_stage', v.to_stage, 'condition', v.condition,
+									'automatic', v.automatic, 'description', v.description)) ORDER BY v.number)
+				FROM (VALUES
+					(1, 'lead', 'prospect', NULL, false,
+						'Contact: the lead has answered, and both sides talk.'),
+					(2, 'prospect', 'opportunity', NULL, false,
+						'Price and terms are discussed.'),
+					(3, 'opportunity', 'customer', NULL, false,
+						'The lead has bought.'),
+					(4, 'lead', 'nurture', NULL, false, 'Does not answer, or not now: marketing keeps in touch.'),
+					(5, 'prospect', 'nurture', NULL, false, 'Not now: marketing keeps in touch.'),
+					(6, 'opportunity', 'nurture', NULL, false, 'It came to nothing this time: marketing keeps in touch.'),
+					(7, 'nurture', 'lead', NULL, false, 'Worth another try.'),
+					(8, 'lead', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(9, 'nurture', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(10, 'prospect', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(11, 'opportunity', 'disqualified', 'scored.disqualified', true, 'A rule says that we do not want the lead.'),
+					(12, 'disqualified', 'lead', 'NOT scored.disqualified', false,
+						'No rule objects to the lead any more, and somebody has looked at it: it begins anew.')
+				) v(number, from_stage, to_stage, condition, automatic, description)));
 	END IF;
 	RAISE EXCEPTION USING
 		ERRCODE = 'undefined_object',
 		MESSAGE = format('scoring template "%s" does not exist', template.name),
-		HINT = 'There are: b2b_webinar, about the lead''s own row, and b2b_activities, to be added to it.';
+		HINT = 'There are: b2b_webinar, about the lead''s own row; b2b_activities, to be added to it; and the stages mars, demand_gen and conversation.';
 END
 $$;
 COMMENT ON FUNCTION leadscore.template(text) IS
-'A ready matrix as JSON: its columns, activity sources, factors, rules and thresholds.  Templates: b2b_webinar, about the lead''s own row; b2b_activities, about what leads do, to be loaded in addition to another matrix.  NULL gives NULL; an unknown name is error 42704.';
+'A ready matrix, or the transitions between stages, as JSON: its columns, activity sources, factors, rules and thresholds; or its columns, criteria, transitions and what they mean for the model.  Templates: b2b_webinar, about the lead''s own row; b2b_activities, about what leads do, to be loaded in addition to another matrix; and for the stages, whichever the matrix, mars, demand_gen or conversation.  NULL gives NULL; an unknown name is error 42704.';
 
 CREATE FUNCTION leadscore._template_activities(template text, model text, activities jsonb)
 RETURNS TABLE (template_name text, source text, condition text, needed jsonb, columns jsonb)
@@ -6559,7 +7067,7 @@ $$;
 COMMENT ON FUNCTION leadscore._template_activities(text, text, jsonb) IS
 'Internal: the activity sources of a template, and what of the user''s takes the place of each; source NULL: nothing.';
 
-CREATE FUNCTION leadscore.load_template(name text, model text, target regclass DEFAULT NULL, columns jsonb DEFAULT '{}', activities jsonb DEFAULT '{}') RETURNS text
+CREATE FUNCTION leadscore.load_template(name text, model text, target regclass DEFAULT NULL, columns jsonb DEFAULT '{}', activities jsonb DEFAULT '{}', criteria jsonb DEFAULT '{}') RETURNS text
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
@@ -6567,6 +7075,7 @@ DECLARE
 	template	jsonb := leadscore.template(load_template.name);
 	stray		text;
 	rule		record;
+	transition	leadscore.transition;
 	events		record;
 	condition	text;
 	needed		text;
@@ -6585,8 +7094,18 @@ BEGIN
 			ERRCODE = 'invalid_parameter_value',
 			MESSAGE = pg_catalog.format('template "%s" has no column "%s"', load_template.name, stray),
 			HINT = CASE WHEN template -> 'columns' OPERATOR(pg_catalog.=) '[]'
-						THEN 'The columns of its events go into the argument activities.'
+						THEN CASE WHEN template OPERATOR(pg_catalog.?) 'activity_sources' THEN 'The columns of its events go into the argument activities.'
+								  ELSE 'It has none.' END
 						ELSE pg_catalog.format('Its columns are: %s.', (SELECT pg_catalog.string_agg(c, ', ') FROM pg_catalog.jsonb_array_elements_text(template -> 'columns') c)) END;
+	END IF;
+	SELECT c INTO stray FROM pg_catalog.jsonb_object_keys(criteria) c
+	WHERE NOT coalesce(template -> 'criteria', '{}') OPERATOR(pg_catalog.?) c LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = pg_catalog.format('template "%s" has no criteria "%s"', load_template.name, stray),
+			HINT = coalesce((SELECT 'Its criteria are: ' OPERATOR(pg_catalog.||) pg_catalog.string_agg(c, ', ') OPERATOR(pg_catalog.||) '.'
+							 FROM pg_catalog.jsonb_object_keys(template -> 'criteria') c), 'It has none.');
 	END IF;
 
 	IF target IS NOT NULL THEN
@@ -6597,6 +7116,13 @@ BEGIN
 			ERRCODE = 'undefined_object',
 			MESSAGE = pg_catalog.format('scoring model "%s" does not exist', load_template.model),
 			HINT = 'Insert it into leadscore.model first, or name the table of leads with target => ''...''.';
+	END IF;
+	IF template OPERATOR(pg_catalog.?) 'transitions'
+		AND EXISTS (SELECT FROM leadscore.transition t WHERE t.model OPERATOR(pg_catalog.=) load_template.model) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = pg_catalog.format('scoring model "%s" has transitions already', load_template.model),
+			HINT = pg_catalog.format('Delete them first: DELETE FROM leadscore.transition WHERE model = %L.', load_template.model);
 	END IF;
 
 	-- which of the activity sources are there?
@@ -6689,8 +7215,51 @@ BEGIN
 	WHERE NOT EXISTS (SELECT FROM leadscore.threshold own
 					  WHERE own.model OPERATOR(pg_catalog.=) load_template.model AND own.kind OPERATOR(pg_catalog.=) t.kind);
 
+	-- how leads move, and from where
+	FOR transition IN
+		SELECT t.*
+		FROM pg_catalog.jsonb_array_elements(template -> 'transitions') WITH ORDINALITY e(element, position)
+		CROSS JOIN LATERAL pg_catalog.jsonb_populate_record(NULL::leadscore.transition, e.element) t
+		ORDER BY e.position
+	LOOP
+		condition := transition.condition;
+		FOR needed IN SELECT pg_catalog.jsonb_object_keys(template -> 'criteria') LOOP
+			stray := coalesce(criteria ->> needed, template -> 'criteria' ->> needed);
+			needed := '{{criteria.' OPERATOR(pg_catalog.||) needed OPERATOR(pg_catalog.||) '}}';
+			condition := CASE WHEN condition OPERATOR(pg_catalog.=) needed THEN stray
+							  ELSE pg_catalog.replace(condition, needed, pg_catalog.format('(%s)', stray)) END;
+		END LOOP;
+		stray := condition;
+		FOR needed IN SELECT pg_catalog.jsonb_array_elements_text(template -> 'columns') LOOP
+			condition := pg_catalog.replace(condition, '{{' OPERATOR(pg_catalog.||) needed OPERATOR(pg_catalog.||) '}}',
+											pg_catalog.quote_ident(coalesce(columns ->> needed, needed)));
+		END LOOP;
+		BEGIN
+			INSERT INTO leadscore.transition (model, from_stage, to_stage, condition, automatic, description)
+			VALUES (load_template.model, transition.from_stage, transition.to_stage, condition,
+					coalesce(transition.automatic, false), transition.description);
+		EXCEPTION WHEN undefined_column THEN
+			SELECT c INTO needed FROM pg_catalog.jsonb_array_elements_text(template -> 'columns') c
+			WHERE pg_catalog.strpos(stray, '{{' OPERATOR(pg_catalog.||) c OPERATOR(pg_catalog.||) '}}') OPERATOR(pg_catalog.>) 0
+			  AND pg_catalog.strpos(SQLERRM, pg_catalog.format('"%s"', coalesce(columns ->> c, c))) OPERATOR(pg_catalog.>) 0;
+			RAISE EXCEPTION USING
+				ERRCODE = 'undefined_column',
+				MESSAGE = pg_catalog.format('template "%s" does not fit the leads of model "%s": %s', load_template.name, load_template.model, SQLERRM),
+				HINT = CASE WHEN needed IS NULL THEN 'Look at the criteria that you gave.'
+							ELSE pg_catalog.format('Say which columns take the place of the template''s: columns => ''{"%s": "..."}''; or give criteria of your own: criteria => ''{"%s": "..."}''.',
+												   needed, pg_catalog.substring(transition.condition, '\{\{criteria\.(\w+)\}\}')) END;
+		END;
+	END LOOP;
+	IF template OPERATOR(pg_catalog.?) 'model' THEN
+		UPDATE leadscore.model m
+		SET initial_stage = (template #>> '{model,initial_stage}')::leadscore.lead_stage,
+			accepted_stage = (template #>> '{model,accepted_stage}')::leadscore.lead_stage,
+			handoff_stage = (template #>> '{model,handoff_stage}')::leadscore.lead_stage
+		WHERE m.name OPERATOR(pg_catalog.=) load_template.model;
+	END IF;
+
 	RETURN load_template.model;
 END
 $$;
-COMMENT ON FUNCTION leadscore.load_template(text, text, regclass, jsonb, jsonb) IS
-'Adds the factors, rules and thresholds of a template to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  activities maps its activity sources to those of the model where they have other names, as in {"visit": "page_view"}; to tell several apart that are in one table, or to name columns: {"visit": {"source": "activity", "when": "kind = ''visit''", "columns": {"url": "page"}}}.  Rules about an activity source that the model has not are left out, with a notice; null says that it has none.  Errors: 22004 name or model is NULL, 42704 unknown template, model or activity source, 55000 the model has none of the activity sources, 42703 a column is missing, 22023 the template has no such column or activity source, or several are one without a "when".';
+COMMENT ON FUNCTION leadscore.load_template(text, text, regclass, jsonb, jsonb, jsonb) IS
+'Adds the factors, rules and thresholds of a template, or its transitions between stages, to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  activities maps its activity sources to those of the model where they have other names, as in {"visit": "page_view"}; to tell several apart that are in one table, or to name columns: {"visit": {"source": "activity", "when": "kind = ''visit''", "columns": {"url": "page"}}}.  Rules about an activity source that the model has not are left out, with a notice; null says that it has none.  criteria replaces what a template of transitions takes for a good lead by conditions of one''s own, as in {"mql": "employees > 500"}; such a template sets initial_stage, accepted_stage and handoff_stage of the model.  Errors: 22004 name or model is NULL, 42704 unknown template, model or activity source, 55000 the model has none of the activity sources, or has transitions already, 42703 a column is missing, 22023 the template has no such column, activity source or criteria, or several sources are one without a "when".';

@@ -61,7 +61,7 @@ BEGIN
 		), state AS (
 			SELECT lead_key, score, temperature, grade, floor(fit + 1e-9)::integer, trunc(engagement_points::numeric, 2)::numeric(10,2),
 				   stage::text COLLATE "C", stage::integer, stage_since, disqualified, channel, scored_at, next_change_at, rules_version, has_problem,
-				   pinned_until, pin_reason, next_change_at <= statement_timestamp() IS TRUE OR NOT stage_settled
+				   pinned_until, pin_reason, next_change_at <= statement_timestamp() IS TRUE OR NOT stage_settled, NULL::text
 			FROM leadscore.%4$I WHERE lead_exists
 		)
 		SELECT format('%%s %%s: has %%s, should be %%s', %2$L::text, key, have, should) FROM pair

@@ -52,7 +52,7 @@ FROM model m, (VALUES
 	(11, 'wrong', 'gone', 'what <> ''view''', 0, true, 'event', NULL, NULL, NULL, NULL, 7)
 ) r(number, factor, parameter, condition, points, disqualifies, what, half_life, at_least, within, at_most, inactive_for)
 ORDER BY m.name, r.number;
--- leads go to nurture by themselves and come back
+-- leads are sent to nurture and come back by themselves
 CREATE TABLE move (from_stage leadscore.lead_stage, to_stage leadscore.lead_stage, condition text, automatic boolean, PRIMARY KEY (from_stage, to_stage));
 INSERT INTO move VALUES
 	('lead', 'prospect', 'scored.engagement >= 9', true),
@@ -60,8 +60,8 @@ INSERT INTO move VALUES
 	('lead', 'nurture', NULL, false),
 	('prospect', 'nurture', NULL, false),
 	('mql', 'sal', 'scored.score >= 50 AND level >= 2', true),
-	('mql', 'nurture', 'scored.score < 12', true),
-	('sal', 'nurture', 'NOT scored.engagement > 8.25', true),
+	('mql', 'nurture', NULL, false),
+	('sal', 'nurture', NULL, false),
 	('sal', 'sql', 'scored.grade < ''C'' AND 71 <= scored.score', true),
 	('nurture', 'mql', 'scored.score > 29 AND score IS NOT NULL', true),
 	('nurture', 'sal', 'scored.temperature = ''hot'' AND scored.fit > 11', true),
@@ -309,7 +309,7 @@ INSERT INTO slow_event (lead, at, what)
 SELECT lead, at + (i * 11) * interval '1 minute', 'view' FROM slow_event, generate_series(1, 4) i WHERE id % 20 = 0;
 -- some come after what they did
 INSERT INTO slow_lead SELECT i, random() * 7, :'begun'::timestamptz + (random() * 14 - 3) * interval '1 hour' FROM generate_series(41, 45) i;
-SELECT count(leadscore.move(name, s.lead_key, 'nurture', 'later')) > 3 AS recycled FROM model, leadscore.stp_slow_often_scored s WHERE kind = 'slow' AND s.stage IN ('lead', 'prospect') AND s.lead_key % 3 = 0;
+SELECT count(leadscore.move(name, s.lead_key, 'nurture', 'later')) > 3 AS recycled FROM model, leadscore.stp_slow_often_scored s WHERE kind = 'slow' AND s.stage IN ('lead', 'prospect', 'mql', 'sal') AND s.lead_key % 3 = 0;
 SELECT count(leadscore.pin(name, l.id, :'begun'::timestamptz + p.i * interval '37 minutes', 'on holiday')::text) AS pinned FROM model, slow_lead l, LATERAL (SELECT 1 + l.id % 17 AS i) p WHERE kind = 'slow' AND l.id % 4 = 1;
 SELECT clock_timestamp() AS settled \gset
 INSERT INTO written VALUES ('slow', :'begun', :'settled');

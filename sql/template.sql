@@ -298,6 +298,59 @@ RESET extra_float_digits;
 RESET DateStyle;
 SET search_path = t1_template;
 
+-- stages and the playbook go along
+INSERT INTO leadscore.model (name, target, status, stage_mode, handoff_stage, cooldown, announce, initial_stage, accepted_stage)
+VALUES ('t1_all', 'num', 'k::text', 'follow', 'mql', '30 days 12:00', false, 'visitor', 'sal');
+INSERT INTO leadscore.transition (model, from_stage, to_stage, condition, automatic, description, search_path) VALUES
+	('t1_all', 'visitor', 'lead', 'k > 0', true, 'has come', 'pg_catalog, t1_template, pg_temp'), ('t1_all', 'lead', 'mql', 'scored.fit >= 10.5', true, NULL, 'pg_catalog, pg_temp'),
+	('t1_all', 'mql', 'nurture', NULL, false, 'goes back', NULL), ('t1_all', 'nurture', 'visitor', NULL, false, NULL, NULL), ('t1_all', 'mql', 'customer', NULL, false, NULL, NULL);
+INSERT INTO leadscore.stage_map (model, status, stage, description) VALUES ('t1_all', '1', 'visitor', 'new'), ('t1_all', '1', 'lead', NULL), ('t1_all', '2', 'mql', E'"q\\');
+INSERT INTO leadscore.playbook (model, temperature, grade, stage, action, content, condition, step) VALUES
+	('t1_all', 'hot', 'A', 'mql', 'call', 'the "script"', NULL, NULL), ('t1_all', 'cold', NULL, NULL, 'second', NULL, 'k > 2', 2), ('t1_all', 'cold', NULL, NULL, 'first', NULL, 'k > 2', 1),
+	('t1_all', NULL, 'A', NULL, 'write', NULL, 'k = 1', NULL), ('t1_all', NULL, 'A', NULL, 'visit', NULL, 'k IN (1, 2)', NULL);
+INSERT INTO leadscore.sla (model, stage, respond_within, response_stages, description) VALUES ('t1_all', 'mql', '3 days 12:00', '{customer,nurture}', 'as agreed');
+INSERT INTO leadscore.sla (model, stage, starts, request_at) VALUES ('t1_all', 'lead', 'request', $$'2024-01-01'::timestamptz + k * '1 day'::interval$$);
+SELECT jsonb_pretty(leadscore.export_model('t1_all') - '{factors,rules,thresholds}'::text[]);
+-- not among the keys of a model without any
+SELECT array_agg(k ORDER BY k) FROM jsonb_object_keys(leadscore.export_model('t1_why')) k;
+-- there and back again, and copied, whichever model
+DO $$
+DECLARE
+	m	text;
+BEGIN
+	FOR m IN SELECT name FROM leadscore.model WHERE name LIKE 't1\_%' ORDER BY name LOOP
+		-- each takes the place of the one before
+		PERFORM leadscore.import_model(leadscore.export_model(m), 't1_there', replace => true);
+		ASSERT leadscore.export_model('t1_there') #- '{model,name}' = leadscore.export_model(m) #- '{model,name}', m;
+		PERFORM leadscore.copy_model(m, 't1_copied');
+		ASSERT leadscore.export_model('t1_copied') #- '{model,name}' = leadscore.export_model(m) #- '{model,name}', m;
+		DELETE FROM leadscore.model WHERE name = 't1_copied';
+	END LOOP;
+END
+$$;
+DELETE FROM leadscore.model WHERE name = 't1_there';
+-- replaced by what is nearly the same: what was done with leads stays with the rows that stay, and their order is the new one
+INSERT INTO leadscore.playbook_progress (model, lead_key, playbook) SELECT model, '1', id FROM leadscore.playbook WHERE model = 't1_all' AND action <> 'visit';
+SELECT leadscore.import_model(jsonb_set(m #- '{playbook,2}' #- '{playbook,0,content}' #- '{playbook,3,condition}', '{playbook,3,action}', '"walk"'), replace => true)
+FROM jsonb_set(leadscore.export_model('t1_all'), '{playbook}', (SELECT jsonb_agg(e ORDER BY n DESC) FROM jsonb_array_elements(leadscore.export_model('t1_all') -> 'playbook') WITH ORDINALITY v(e, n))) m;
+SELECT row_number() OVER (ORDER BY b.id), b.temperature, b.grade, b.stage::text, b.action, b.content, b.condition, b.step, p.lead_key AS done_with
+FROM leadscore.playbook b LEFT JOIN leadscore.playbook_progress p ON p.playbook = b.id WHERE b.model = 't1_all' ORDER BY b.id;
+SELECT leadscore.import_model(leadscore.export_model('t1_all'), replace => true);		-- into itself
+SELECT count(*) FROM leadscore.playbook_progress WHERE model = 't1_all';
+-- what is not said is as if a row were inserted without it
+SELECT leadscore.import_model('{"format": 1, "model": {"name": "t1_all", "target": "t1_template.num", "cooldown": null, "status": null},
+	"transitions": [{"from_stage": "lead", "to_stage": "MQL"}], "stage_map": [{"status": "x", "stage": "lead"}], "playbook": [{"action": "call", "condition": "k > 1"}]}', replace => true);
+SELECT status, stage_mode, handoff_stage::text, cooldown, announce, initial_stage::text, accepted_stage::text FROM leadscore.model WHERE name = 't1_all';
+SELECT from_stage::text, to_stage::text, automatic, condition FROM leadscore.transition WHERE model = 't1_all';
+SELECT action, condition, temperature, step FROM leadscore.playbook WHERE model = 't1_all';
+-- all or nothing
+SELECT v.part, e.state, e.message
+FROM (VALUES ('transitions', '[{"from_stage": "lead", "to_stage": "mql", "automatic": true}, {"from_stage": "mql", "to_stage": "lead", "automatic": true}]'), ('transitions', '[{"from_stage": "lead", "to_stage": "loved"}]'), ('transitions', '[{"from": "lead"}]'),
+			 ('stage_map', '[{"status": "x"}]'), ('stage_map', '[{"model": "x"}]'), ('stage_map', '{"new": "lead"}'), ('playbook', '[{"action": "a", "id": 1}]'), ('playbook', '[{"action": "a", "condition": "nonsense > 1"}]'), ('playbook', '[{"action": "a"}, {"action": "b"}]')) v(part, rows),
+	 error(format('SELECT leadscore.import_model(jsonb_set(leadscore.export_model(%L), %L, %L), replace => true)', 't1_all', '{' || v.part || '}', v.rows)) e;
+SELECT action FROM leadscore.playbook WHERE model = 't1_all';
+DELETE FROM leadscore.model WHERE name = 't1_all';
+
 -- replace: all or nothing
 SELECT * FROM error($$SELECT leadscore.import_model(leadscore.export_model('t1_b2b'))$$);
 SELECT * FROM error($$SELECT leadscore.copy_model('t1_b2b', 't1_why')$$);

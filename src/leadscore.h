@@ -43,6 +43,7 @@
  *	rescore.c	 all leads, or those due    -> scorer, in batches
  *	move.c		 call of whoever moves leads -> scorer
  *	live.c		 stored row                 -> evaluation as of now, hot list
+ *	playbook.c	 lead                       -> what to do next with it
  *	attach.c	 call of the leads' owner   -> call as the extension's owner
  *
  * Beside the way stand compat.h (what differs between server versions),

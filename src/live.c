@@ -42,6 +42,7 @@
 #include "utils/syscache.h"
 
 #include "lead_stage.h"
+#include "live.h"
 #include "pending.h"
 #include "problem.h"
 #include "recall.h"
@@ -71,9 +72,11 @@ release_visible_state(void *arg)
 }
 
 /*
- * Look a lead up in its table, as the current user.
+ * probe_lead
+ *		Look a lead up in its table, as the current user, by a plan that is made
+ *		when '*plan' is NULL.
  */
-static bool
+bool
 probe_lead(const Scorer *scorer, SPIPlanPtr *plan, Oid key_type, Datum key)
 {
 	bool		visible;
@@ -101,9 +104,10 @@ probe_lead(const Scorer *scorer, SPIPlanPtr *plan, Oid key_type, Datum key)
 }
 
 /*
- * Does row security of the leads' table apply to the current user?
+ * row_security_applies
+ *		Does row security of the leads' table apply to the current user?
  */
-static bool
+bool
 row_security_applies(const Scorer *scorer)
 {
 	return OidIsValid(relation_owner(scorer->target)) &&

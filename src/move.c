@@ -33,6 +33,7 @@
 #include "utils/timestamp.h"
 
 #include "event.h"
+#include "move.h"
 #include "scorer.h"
 #include "source.h"
 
@@ -74,9 +75,11 @@ require_scorer(const char *model)
 }
 
 /*
- * Lock the lead's row, as the caller.
+ * lock_lead
+ *		Lock a lead's row, as the caller.  Takes a scorer without rules as well.
+ *		Errors: P0002 there is none that he may change, 42501 he may change none.
  */
-static void
+void
 lock_lead(Scorer *scorer, Oid key_type, Datum key)
 {
 	const char *target = qualified_relation_name(scorer->target);

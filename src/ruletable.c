@@ -730,6 +730,80 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 }
 
 /*
+ * leadscore.check_playbook_row(): trigger BEFORE INSERT OR UPDATE ON
+ * leadscore.playbook
+ *		Compiles the condition and fills in search_path.  It may read the clock
+ *		as it likes: it is asked whenever somebody looks.  Errors: 23503 unknown
+ *		model, and those of condition_analyze.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_playbook_row);
+Datum
+leadscore_check_playbook_row(PG_FUNCTION_ARGS)
+{
+	static const int checked[] = {
+		Anum_playbook_model, Anum_playbook_condition, Anum_playbook_search_path
+	};
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	HeapTuple	row;
+	HeapTuple	old_row = NULL;
+	char	   *model_name;
+	char	   *condition;
+	char	   *path;
+	bool		isnull;
+	bool		changed = true;
+	bool		restoring;
+	bool		fill;
+	ModelInfo	model;
+
+	require_row_trigger(fcinfo, "check_playbook_row", "playbook");
+	desc = RelationGetDescr(trigger->tg_relation);
+	row = trigger->tg_trigtuple;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		old_row = trigger->tg_trigtuple;
+		row = trigger->tg_newtuple;
+		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
+			return PointerGetDatum(row);
+	}
+	model_name = row_text(row, desc, Anum_playbook_model);
+	condition = row_text(row, desc, Anum_playbook_condition);
+	if (model_name == NULL || condition == NULL)
+		return PointerGetDatum(row);
+	if (old_row != NULL)
+		changed = !same_text(condition,
+							 row_text(old_row, desc, Anum_playbook_condition));
+	path = choose_path(row, old_row, desc, Anum_playbook_search_path, changed,
+					   trigger->tg_relation->rd_rel->relowner,
+					   &restoring, &fill);
+
+	if (!find_model(model_name, &model))
+	{
+		/* a restore may bring the model later */
+		if (restoring)
+			return PointerGetDatum(row);
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("scoring model \"%s\" does not exist", model_name),
+				 errhint("The table leadscore.model lists the models.")));
+	}
+	model.attached = false;
+	check_expression(&model, path, restoring, condition, BOOLOID,
+					 psprintf("condition of row %lld of the playbook of scoring model \"%s\"",
+							  (long long) DatumGetInt64(heap_getattr(row, Anum_playbook_id, desc, &isnull)),
+							  model_name));
+	if (fill)
+	{
+		int			attno = Anum_playbook_search_path;
+		Datum		value = CStringGetTextDatum(path);
+		bool		null = false;
+
+		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
+	}
+	return PointerGetDatum(row);
+}
+
+/*
  * leadscore.check_activity_source_row(): trigger BEFORE INSERT OR UPDATE ON
  * leadscore.activity_source
  *		Compiles the expressions and fills in search_path.  Errors: 23503
@@ -1174,7 +1248,8 @@ leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"factor", "activity_source", "rule", "threshold", "problem",
 		"attachment", "watched", "unsettled_lead", "rescore_run", "transition", "stage_map",
-	"sla", "sla_breach", "calendar_hours", "holiday", "channel_cost", "target"};
+	"sla", "sla_breach", "calendar_hours", "holiday", "channel_cost", "target",
+	"playbook", "playbook_progress"};
 	static const char *role_before = NULL;
 	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
 										   tables, lengthof(tables));
@@ -1210,7 +1285,8 @@ leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 static void
 require_own_triggers(Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	/* to look a function up may let in an invalidation, which frees it */
+	TriggerDesc *triggers = CopyTriggerDesc(rel->trigdesc);
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
@@ -1562,4 +1638,82 @@ leadscore_condition_error(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(error->message);
 	PG_RETURN_ARRAYTYPE_P(construct_array(values, 2, TEXTOID, -1, false,
 										  TYPALIGN_INT));
+}
+
+/* A condition of a playbook, as it is stored. */
+typedef struct StoredCondition
+{
+	int64		id;
+	char	   *text;
+	char	   *path;
+} StoredCondition;
+
+/*
+ * leadscore.check_playbook(model text)
+ *		The rows of a playbook whose stored condition cannot be used, with
+ *		SQLSTATE and message.  Errors: 42704 unknown model.
+ */
+PG_FUNCTION_INFO_V1(leadscore_check_playbook);
+Datum
+leadscore_check_playbook(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Relation	rel;
+	Snapshot	snapshot;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *stored = NIL;
+	ListCell   *lc;
+	ModelInfo	model;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!find_model(name, &model))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("scoring model \"%s\" does not exist", name),
+				 errhint("The table leadscore.model lists the models.")));
+	model.attached = false;
+
+	rel = table_open(leadscore_relation("playbook"), AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyInit(&key, Anum_playbook_model, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(name));
+	scan = systable_beginscan(rel, leadscore_relation("playbook_key"), true,
+							  snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		StoredCondition *condition = palloc(sizeof(StoredCondition));
+		bool		isnull;
+
+		condition->id = DatumGetInt64(heap_getattr(tuple, Anum_playbook_id,
+												   RelationGetDescr(rel), &isnull));
+		condition->text = row_text(tuple, RelationGetDescr(rel), Anum_playbook_condition);
+		condition->path = row_text(tuple, RelationGetDescr(rel), Anum_playbook_search_path);
+		if (condition->text != NULL && condition->path != NULL)
+			stored = lappend(stored, condition);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+
+	foreach(lc, stored)
+	{
+		StoredCondition *condition = (StoredCondition *) lfirst(lc);
+		ErrorData  *error = catch_expression_error(&model, condition->path,
+												   condition->text, BOOLOID,
+												   "condition", false);
+		Datum		values[3];
+		bool		nulls[3] = {false};
+
+		if (error == NULL)
+			continue;
+		values[0] = Int64GetDatum(condition->id);
+		values[1] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+		values[2] = CStringGetTextDatum(error->message);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+
+	return (Datum) 0;
 }

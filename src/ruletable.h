@@ -116,6 +116,22 @@
 #define Anum_sla_search_path		12
 #define Natts_sla					12
 
+#define Anum_playbook_id			1
+#define Anum_playbook_model			2
+#define Anum_playbook_temperature	3
+#define Anum_playbook_grade			4
+#define Anum_playbook_stage			5
+#define Anum_playbook_action		6
+#define Anum_playbook_content		7
+#define Anum_playbook_condition		8
+#define Anum_playbook_step			9
+#define Anum_playbook_search_path	10
+#define Natts_playbook				10
+
+#define Anum_playbook_progress_model	1
+#define Anum_playbook_progress_lead_key	2
+#define Anum_playbook_progress_playbook	3
+
 extern bool is_restoring(void);
 
 #endif							/* LEADSCORE_RULETABLE_H */

@@ -53,26 +53,6 @@
 
 PG_MODULE_MAGIC;
 
-/*
- * What tells one statement's view of the database from another's.
- *
- * A snapshot's address says nothing, since it is reused; these fields together
- * say which transactions and commands it sees.  PL/pgSQL keeps the state of a
- * call site for a whole transaction, and parallel workers start at moments of
- * their own, so that nothing less would do.
- */
-typedef struct StatementKey
-{
-	TimestampTz started;
-	TransactionId xmin;
-	TransactionId xmax;
-	uint32		xcnt;
-	int32		subxcnt;
-	SubTransactionId subtransaction;	/* its end takes back what it wrote */
-	CommandId	command;
-	uint64		completed;		/* transactions completed when it was taken */
-} StatementKey;
-
 typedef struct CallState
 {
 	CallSite	site;			/* for other rooms */
@@ -150,6 +130,22 @@ set_statement(StatementKey *key, Snapshot snapshot)
 	key->subtransaction = GetCurrentSubTransactionId();
 	key->command = snapshot->curcid;
 	key->completed = snapshot_completed(snapshot);
+}
+
+/*
+ * is_same_statement, note_statement
+ *		The same for other rooms.
+ */
+bool
+is_same_statement(const StatementKey *key, Snapshot snapshot)
+{
+	return same_statement(key, snapshot);
+}
+
+void
+note_statement(StatementKey *key, Snapshot snapshot)
+{
+	set_statement(key, snapshot);
 }
 
 static void

@@ -171,7 +171,8 @@ enter(Staging *staging, StateRow *row, LeadStage to, Cause cause, bool automatic
  *		Have a lead enter a stage by hand, or since the CRM's status says so.
  *
  * Errors, if it 'must_be_listed': 23514 if the model's transitions do not list
- * the move, or its condition does not hold.
+ * the move, or its condition does not hold; but the way to an exit is open to
+ * people whatever makes automation take it.
  */
 void
 stage_move(Staging *staging, StateRow *row, LeadStage to, Cause cause,
@@ -201,7 +202,8 @@ stage_move(Staging *staging, StateRow *row, LeadStage to, Cause cause,
 						   staging->model),
 				 ways != NULL ? errhint("From %s a lead can move to: %s.", lead_stage_label(from), ways) :
 				 errhint("From %s a lead cannot move on.", lead_stage_label(from))));
-	if (transition != NULL && judge(staging, transition, row) != HOLDS)
+	/* a lead may be given up at any time */
+	if (transition != NULL && !LeadStageIsExit(to) && judge(staging, transition, row) != HOLDS)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("lead %s cannot move from stage %s to %s yet",

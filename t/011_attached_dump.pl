@@ -77,6 +77,12 @@ BEGIN
 			('act_' || s, 'did', 'it''s a visit', 'visit', 'kind = ''visit''', 3, '30 days 01:30', NULL, NULL),
 			('act_' || s, 'did', 'mail', 'mail', 'kind = ''mail''', 2, NULL, 5, NULL), ('act_' || s, 'did', 'it''s a visit', 'silence', 'true', -1, NULL, NULL, '10 days');
 		PERFORM leadscore.attach('act_' || s);
+		-- how leads move, and what to do with them; conditions that have something to look up
+		INSERT INTO leadscore.transition (model, from_stage, to_stage, automatic, condition) VALUES
+			(s || '_big', 'lead', 'mql', false, NULL), (s || '_big', 'mql', 'sal', true, 'employees < 0'), (s || '_big', 'sal', 'lead', true, 'scored.fit < -1');
+		INSERT INTO leadscore.playbook (model, temperature, stage, condition, step, action) VALUES
+			(s || '_looked', NULL, 'lead', \$\$industry = 'energy'\$\$, 2, 'second'), (s || '_looked', NULL, 'lead', \$\$industry = 'energy'\$\$, 1, 'it''s first'), (s || '_looked', NULL, 'lead', NULL, NULL, 'call');
+		PERFORM leadscore.acknowledge_action(s || '_looked', 62);
 		ALTER TABLE lead ENABLE ROW LEVEL SECURITY;
 		CREATE POLICY own ON lead USING (rep = CURRENT_USER);
 	END LOOP;
@@ -142,6 +148,10 @@ my %queries = (
 		FROM pg_class c JOIN pg_attribute ON attrelid = c.oid WHERE relnamespace = 'leadscore'::regnamespace AND relname ~ '^(act_)?z?crm' AND relkind IN ('r', 'v') AND attnum > 0 ORDER BY c.oid::regclass::text COLLATE "C", attnum},
 	activity_sources => q{SELECT s.* FROM leadscore.activity_source s ORDER BY model, name},
 	activity_rules => q{SELECT r.* FROM leadscore.rule r WHERE activity IS NOT NULL ORDER BY id},
+	transitions => q{SELECT t.* FROM leadscore.transition t ORDER BY model, from_stage::int, to_stage::int},
+	playbook => q{SELECT p.*, lead_key, acknowledged_at, times FROM leadscore.playbook p LEFT JOIN leadscore.playbook_progress a ON a.playbook = p.id ORDER BY p.id},
+	playbook_sequence => q{SELECT last_value, is_called FROM leadscore.playbook_id_seq},
+	next_actions => q{SELECT lead_key, (leadscore.next_action('crm_looked', lead_key)).action, (leadscore.next_action('zcrm_looked', lead_key)).action FROM leadscore.crm_looked_scored WHERE lead_key BETWEEN 48 AND 64 ORDER BY 1},
 	activity_states => q{SELECT 'crm', to_jsonb(s) FROM leadscore.act_crm_state s UNION ALL SELECT 'zcrm', to_jsonb(s) FROM leadscore.act_zcrm_state s ORDER BY 1, 2},
 	pending_activities => q{SELECT p.* FROM leadscore.pending_activity p ORDER BY model, lead_key, due_at},
 	attachments => q{SELECT a.* FROM leadscore.attachment a ORDER BY model},
@@ -181,6 +191,7 @@ my $wrong_before = $node->safe_psql('crm', $wrong);
 is($node->safe_psql('crm', $uncounted), '', 'events are counted');
 is(scalar(() = $before{pending_activities} =~ /^act_\w+\|\d+\|2099-12-31/mg), 4, 'some are to come');
 like($wrong_before, qr/^crm_looked\|/m, 'the rescore is half done');
+like($before{next_actions}, qr/^61\|call\|call\n62\|second\|second\n63\|call\|call\n64\|it's first\|it's first$/m, 'a lead has taken a step');
 unlike($wrong_before, qr/^z?crm_[^l]/m, 'all other states are as they should be');
 is(join("\n", sort $before{doctor} =~ /^([^|]*\|[^|]*)\|/mg), join("\n", 'crm_big|lead_problems', 'crm_looked|stale_states',
 	'zcrm_big|lead_problems', 'zcrm_looked|stale_states'), 'what the doctor says before');
