@@ -6763,11 +6763,12 @@ BEGIN
 					   p.relation, p.columns, p.sort)
 		USING copy_model."from", copy_model."to";
 	END LOOP;
+	PERFORM leadscore._note_draft(copy_model."from", copy_model."to");
 	RETURN copy_model."to";
 END
 $$;
 COMMENT ON FUNCTION leadscore.copy_model(text, text) IS
-'Copies a model with its factors, activity sources, rules, thresholds, transitions, stage map, service levels and playbook to a new name, which is returned.  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
+'Copies a model with its factors, activity sources, rules, thresholds, transitions, stage map, service levels and playbook to a new name, which is returned.  The copy is a draft: see leadscore.compare() and leadscore.publish().  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
 
 /*
  * Templates are exported matrices whose conditions name columns in double
@@ -7263,3 +7264,727 @@ END
 $$;
 COMMENT ON FUNCTION leadscore.load_template(text, text, regclass, jsonb, jsonb, jsonb) IS
 'Adds the factors, rules and thresholds of a template, or its transitions between stages, to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  activities maps its activity sources to those of the model where they have other names, as in {"visit": "page_view"}; to tell several apart that are in one table, or to name columns: {"visit": {"source": "activity", "when": "kind = ''visit''", "columns": {"url": "page"}}}.  Rules about an activity source that the model has not are left out, with a notice; null says that it has none.  criteria replaces what a template of transitions takes for a good lead by conditions of one''s own, as in {"mql": "employees > 500"}; such a template sets initial_stage, accepted_stage and handoff_stage of the model.  Errors: 22004 name or model is NULL, 42704 unknown template, model or activity source, 55000 the model has none of the activity sources, or has transitions already, 42703 a column is missing, 22023 the template has no such column, activity source or criteria, or several sources are one without a "when".';
+
+/* ----------------------------------------------------------------------
+ * 8. Reports
+ * ----------------------------------------------------------------------
+ */
+
+--
+-- What if: drafts, what they would change, publishing and taking back
+--
+-- A draft is a model on the same leads, as a rule a copy that is not attached.
+-- It is compared with its model lead by lead, and nothing is written.  To
+-- publish it is to write what differs into the model: rules that stay keep
+-- their ids, so that history goes on meaning the same by them, and what leads
+-- did need not be summed up anew unless the rules that count it change.
+--
+
+CREATE TABLE leadscore.draft (
+	model		text COLLATE "C" PRIMARY KEY
+				REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	draft_of	text COLLATE "C" NOT NULL
+				REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	base_version bigint NOT NULL,
+	base		jsonb NOT NULL,
+	rules		jsonb NOT NULL DEFAULT '{}',
+	made_at		timestamptz NOT NULL DEFAULT pg_catalog.statement_timestamp(),
+	made_by		text NOT NULL DEFAULT SESSION_USER,
+	CONSTRAINT draft_of_another_check CHECK (model <> draft_of)
+);
+COMMENT ON TABLE leadscore.draft IS
+'Drafts: which model a copy was made of, and what that was like then.  leadscore.copy_model() and leadscore.publish() write it.';
+COMMENT ON COLUMN leadscore.draft.model IS 'The draft.';
+COMMENT ON COLUMN leadscore.draft.draft_of IS 'Model that it is to replace.';
+COMMENT ON COLUMN leadscore.draft.base_version IS 'Version of that model from which the draft was made, or with which it was published last.';
+COMMENT ON COLUMN leadscore.draft.base IS 'Matrix of that version: publish() refuses to overwrite what was changed since.';
+COMMENT ON COLUMN leadscore.draft.rules IS 'Ids of the draft''s rules, and of the model''s rules that they stand for: {"draft''s": model''s}.';
+COMMENT ON COLUMN leadscore.draft.made_at IS 'When the draft was made, or published last.';
+COMMENT ON COLUMN leadscore.draft.made_by IS 'Who was logged in to the session that did.';
+
+CREATE TABLE leadscore.model_version (
+	model		text COLLATE "C" NOT NULL
+				REFERENCES leadscore.model ON UPDATE CASCADE ON DELETE CASCADE,
+	version		bigint NOT NULL,
+	published_at timestamptz,
+	published_by text,
+	draft		text COLLATE "C",
+	matrix		jsonb NOT NULL,
+	rules		bigint[] NOT NULL,
+	note		text,
+	PRIMARY KEY (model, version)
+);
+COMMENT ON TABLE leadscore.model_version IS
+'Versions of models: the matrix that leadscore.publish() and leadscore.rollback_model() put into force, and the one that was in force before.  The column rules_version of leadscore.history names them.';
+COMMENT ON COLUMN leadscore.model_version.model IS 'Model.';
+COMMENT ON COLUMN leadscore.model_version.version IS 'Version of the model with this matrix.';
+COMMENT ON COLUMN leadscore.model_version.published_at IS 'When it was published; NULL: it was edited in place, and kept when it was replaced.';
+COMMENT ON COLUMN leadscore.model_version.published_by IS 'Who was logged in to the session that published it; NULL like published_at.';
+COMMENT ON COLUMN leadscore.model_version.draft IS 'Draft that it was made of; NULL: none.';
+COMMENT ON COLUMN leadscore.model_version.matrix IS 'The matrix, in the format of leadscore.export_model().';
+COMMENT ON COLUMN leadscore.model_version.rules IS 'Ids of its rules, in the order in which the matrix has them.';
+COMMENT ON COLUMN leadscore.model_version.note IS 'What was said of it when it was published.';
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.draft', '');
+SELECT pg_catalog.pg_extension_config_dump('leadscore.model_version', '');
+
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.draft
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.draft
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER a_relax_foreign_keys BEFORE INSERT ON leadscore.model_version
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+CREATE TRIGGER z_relax_foreign_keys AFTER INSERT ON leadscore.model_version
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.relax_foreign_keys();
+ALTER TABLE leadscore.draft ENABLE ALWAYS TRIGGER a_relax_foreign_keys;
+ALTER TABLE leadscore.draft ENABLE ALWAYS TRIGGER z_relax_foreign_keys;
+ALTER TABLE leadscore.model_version ENABLE ALWAYS TRIGGER a_relax_foreign_keys;
+ALTER TABLE leadscore.model_version ENABLE ALWAYS TRIGGER z_relax_foreign_keys;
+
+CREATE FUNCTION leadscore._matrix(model text, by_oid boolean DEFAULT false) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET extra_float_digits = 1
+SET IntervalStyle = 'postgres'
+AS $$
+	SELECT jsonb_build_object(
+		'format', 1,
+		'model', to_jsonb(m) - 'version' - 'activity_version'
+			|| jsonb_build_object('target', CASE WHEN by_oid THEN m.target::oid::text ELSE m.target::text END,
+								  'source', CASE WHEN by_oid THEN m.source::oid::text ELSE m.source::text END),
+		'factors', coalesce((SELECT jsonb_agg(to_jsonb(f) - 'model' ORDER BY f.name)
+							 FROM leadscore.factor f WHERE f.model = m.name), '[]'),
+		'activity_sources', coalesce((SELECT jsonb_agg(to_jsonb(s) - 'model' - 'relation_name'
+													   || jsonb_build_object('relation', CASE WHEN by_oid THEN s.relation::oid::text ELSE s.relation::text END)
+													   ORDER BY s.name)
+									  FROM leadscore.activity_source s WHERE s.model = m.name), '[]'),
+		'rules', coalesce((SELECT jsonb_agg(to_jsonb(r) - 'model' - 'id' ORDER BY r.id)
+						   FROM leadscore.rule r WHERE r.model = m.name), '[]'),
+		'thresholds', coalesce((SELECT jsonb_agg(to_jsonb(t) - 'model' - 'builtin' ORDER BY t.kind, t.at_least DESC)
+								FROM leadscore.threshold t WHERE t.model = m.name), '[]'),
+		'transitions', coalesce((SELECT jsonb_agg(to_jsonb(t) - 'model' ORDER BY t.from_stage::integer, t.to_stage::integer)
+								 FROM leadscore.transition t WHERE t.model = m.name), '[]'),
+		'stage_map', coalesce((SELECT jsonb_agg(to_jsonb(t) - 'model' ORDER BY t.status, t.stage::integer)
+							   FROM leadscore.stage_map t WHERE t.model = m.name), '[]'))
+	FROM leadscore.model m
+	WHERE m.name = _matrix.model
+$$;
+COMMENT ON FUNCTION leadscore._matrix(text, boolean) IS
+'Internal: all that is published of a model, in the format of export_model(); with by_oid tables are given by their numbers, which takes no privilege to look up.  NULL: no such model.';
+
+CREATE FUNCTION leadscore._same_matrix(a jsonb, b jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT a #- '{model,name}' #- '{model,target}' = b #- '{model,name}' #- '{model,target}'
+$$;
+COMMENT ON FUNCTION leadscore._same_matrix(jsonb, jsonb) IS
+'Internal: do two matrices say the same, whatever the model''s name?';
+
+CREATE FUNCTION leadscore._note_draft("from" text, "to" text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- rules were copied in the order of their ids
+	INSERT INTO leadscore.draft (model, draft_of, base_version, base, rules)
+	SELECT "to", m.name, m.version, leadscore._matrix(m.name),
+		   coalesce((SELECT jsonb_object_agg(c.id, o.id)
+					 FROM (SELECT r.id, row_number() OVER (ORDER BY r.id) AS n FROM leadscore.rule r WHERE r.model = "from") o
+					 JOIN (SELECT r.id, row_number() OVER (ORDER BY r.id) AS n FROM leadscore.rule r WHERE r.model = "to") c ON c.n = o.n), '{}')
+	FROM leadscore.model m WHERE m.name = "from"
+$$;
+COMMENT ON FUNCTION leadscore._note_draft(text, text) IS
+'Internal: notes that a model was just copied.';
+
+CREATE FUNCTION leadscore._rule_pairs(model text, draft text) RETURNS TABLE (rule bigint, draft_rule bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH known AS (
+		SELECT r.id AS rule, e.key::bigint AS draft_rule
+		FROM leadscore.draft d, jsonb_each_text(d.rules) e, leadscore.rule r
+		WHERE d.model = _rule_pairs.draft AND d.draft_of = _rule_pairs.model
+		  AND r.id = e.value::bigint AND r.model = d.draft_of
+		  AND EXISTS (SELECT FROM leadscore.rule own WHERE own.id = e.key::bigint AND own.model = d.model)
+	), rest AS (
+		-- rules that look for the same in the same way, in their order
+		SELECT r.model, r.id, row(r.factor, r.parameter, r.condition, r.search_path, r.activity, r.half_life, r.at_least, r.within,
+								  r.at_most, r.inactive_for, r.include_never)::text AS content,
+			   row(r.factor, r.parameter)::text AS name
+		FROM leadscore.rule r
+		WHERE r.model IN (_rule_pairs.model, _rule_pairs.draft)
+		  AND r.id NOT IN (SELECT known.rule FROM known UNION ALL SELECT known.draft_rule FROM known)
+	), numbered AS (
+		SELECT rest.*, row_number() OVER (PARTITION BY rest.model, rest.content ORDER BY rest.id) AS n FROM rest
+	), alike AS (
+		SELECT a.id AS rule, b.id AS draft_rule
+		FROM numbered a JOIN numbered b USING (content, n)
+		WHERE a.model = _rule_pairs.model AND b.model = _rule_pairs.draft
+	), unique_names AS (
+		SELECT rest.*, count(*) OVER (PARTITION BY rest.model, rest.name) AS n FROM rest
+		WHERE rest.id NOT IN (SELECT alike.rule FROM alike UNION ALL SELECT alike.draft_rule FROM alike)
+	)
+	SELECT * FROM known
+	UNION ALL
+	SELECT * FROM alike
+	UNION ALL
+	SELECT a.id, b.id
+	FROM unique_names a JOIN unique_names b USING (name)
+	WHERE a.model = _rule_pairs.model AND b.model = _rule_pairs.draft AND a.n = 1 AND b.n = 1
+$$;
+COMMENT ON FUNCTION leadscore._rule_pairs(text, text) IS
+'Internal: rules of a model, and the rules of a draft that stand for them: those that were copied from them, those that look for the same, and those that alone have the same factor and parameter.';
+
+CREATE FUNCTION leadscore._require_draft(model text, draft text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	unknown	text;
+	m		leadscore.model;
+	d		leadscore.model;
+BEGIN
+	IF _require_draft.model IS NULL OR _require_draft.draft IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'a model and a draft must be named';
+	END IF;
+	FOREACH unknown IN ARRAY ARRAY[_require_draft.model, _require_draft.draft] LOOP
+		CONTINUE WHEN EXISTS (SELECT FROM leadscore.model WHERE name = unknown);
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('scoring model "%s" does not exist', unknown),
+			HINT = 'The table leadscore.model lists the models.';
+	END LOOP;
+	IF _require_draft.model = _require_draft.draft THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('scoring model "%s" is no draft of itself', _require_draft.model),
+			HINT = 'Make a draft with leadscore.copy_model().';
+	END IF;
+	SELECT * INTO m FROM leadscore.model WHERE name = _require_draft.model;
+	SELECT * INTO d FROM leadscore.model WHERE name = _require_draft.draft;
+	IF m.target <> d.target THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('scoring models "%s" and "%s" score different tables', m.name, d.name),
+			DETAIL = format('"%s" scores %s, "%s" scores %s.', m.name, m.target, d.name, d.target),
+			HINT = 'Make a draft with leadscore.copy_model().';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore._require_draft(text, text) IS
+'Internal: errors 22004, 42704 and 22023 unless the one may be a draft of the other.';
+
+CREATE TYPE leadscore._what_if AS (
+	score			integer,
+	temperature		text,
+	grade			text,
+	fit				double precision,
+	engagement		double precision,
+	disqualified	boolean,
+	stage			leadscore.lead_stage,
+	problem			text
+);
+COMMENT ON TYPE leadscore._what_if IS 'Internal: what a model would store of a lead.';
+
+CREATE FUNCTION leadscore._what_if(model text, lead record, stage leadscore.lead_stage, stage_since timestamptz, status text,
+								   rearmed integer, pinned_until timestamptz) RETURNS leadscore._what_if
+AS 'MODULE_PATHNAME', 'leadscore_what_if'
+LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION leadscore._what_if(text, record, leadscore.lead_stage, timestamptz, text, integer, timestamptz) IS
+'Internal: what a model would store of a lead, a row of its source, that is in this stage; and what fails.  stage NULL: no stage is worked out.  A NULL lead gives NULL.  Errors: 42704 unknown model, 42804 not a row of its source.';
+
+CREATE FUNCTION leadscore._compare(model text, draft text)
+RETURNS TABLE (lead_key text, score integer, draft_score integer, temperature text, draft_temperature text, grade text, draft_grade text,
+			   stage text, draft_stage text, disqualified boolean, draft_disqualified boolean, problem text, draft_problem text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	m		leadscore.model;
+	d		leadscore.model;
+	states	regclass;
+BEGIN
+	PERFORM leadscore._require_draft(_compare.model, _compare.draft);
+	SELECT * INTO m FROM leadscore.model WHERE name = _compare.model;
+	SELECT * INTO d FROM leadscore.model WHERE name = _compare.draft;
+	IF m.key_column IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" has no key column', m.name),
+			HINT = 'Set leadscore.model.key_column to the column that identifies a lead.';
+	END IF;
+	states := to_regclass(format('leadscore.%I', m.name || '_state'));
+	IF NOT has_table_privilege(states, 'SELECT') THEN
+		states := NULL;
+	END IF;
+	RETURN QUERY EXECUTE format($query$
+		SELECT c.lead_key, (c.a).score, (c.b).score, (c.a).temperature, (c.b).temperature, (c.a).grade, (c.b).grade,
+			   c.stage::text, (c.b).stage::text, (c.a).disqualified, (c.b).disqualified, (c.a).problem, (c.b).problem
+		FROM (SELECT l.%1$I::text AS lead_key, s.stage,
+					 leadscore._what_if(%2$L::text, l, NULL, NULL, NULL, NULL, NULL) AS a,
+					 leadscore._what_if(%3$L::text, %4$s, s.stage, s.stage_since, s.status, s.rearmed, s.pinned_until) AS b
+			  FROM %5$s l %6$s
+			  LEFT JOIN %7$s ON s.lead_key = l.%1$I
+			  WHERE l.%1$I IS NOT NULL
+			  OFFSET 0) c
+		$query$, m.key_column, m.name, d.name,
+		CASE WHEN coalesce(m.source, m.target) = coalesce(d.source, d.target) THEN 'l' ELSE 'd' END,
+		coalesce(m.source, m.target),
+		CASE WHEN coalesce(m.source, m.target) = coalesce(d.source, d.target) THEN ''
+			 ELSE format('LEFT JOIN %s d ON d.%I = l.%I', coalesce(d.source, d.target), d.key_column, m.key_column) END,
+		CASE WHEN states IS NOT NULL THEN format('(SELECT * FROM %s WHERE lead_exists) s', states)
+			 ELSE format('(SELECT NULL::%s AS lead_key, NULL::leadscore.lead_stage AS stage, NULL::timestamptz AS stage_since, NULL::text AS status,
+								 NULL::integer AS rearmed, NULL::timestamptz AS pinned_until WHERE false) s',
+						(SELECT format_type(t.atttypid, t.atttypmod) FROM pg_attribute t
+						 WHERE t.attrelid = m.target AND t.attname = m.key_column)) END);
+END
+$$;
+COMMENT ON FUNCTION leadscore._compare(text, text) IS
+'Internal: all leads by a model and by a draft of it.';
+
+CREATE FUNCTION leadscore._reasons(model text, draft text, lead_key text, pairs jsonb) RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	reasons text[];
+BEGIN
+	SELECT array_agg(format('%s %s', c.label, c.what) ORDER BY abs(c.change) DESC, c.label)
+	INTO reasons
+	FROM (SELECT concat_ws(': ', coalesce(a.factor, b.factor, a.axis, b.axis), coalesce(a.parameter, b.parameter),
+						   CASE WHEN a.rule_id IS NULL AND b.rule_id IS NULL THEN coalesce(a.note, b.note) END) AS label,
+				 coalesce(b.counted, 0) - coalesce(a.counted, 0) AS change,
+				 CASE WHEN a.n IS NULL THEN format('counts: %s', trim_scale(round(b.counted, 2)))
+					  WHEN b.n IS NULL THEN format('counts no longer: %s', trim_scale(round(a.counted, 2)))
+					  ELSE format('counts %s instead of %s', trim_scale(round(b.counted, 2)), trim_scale(round(a.counted, 2))) END
+				 || CASE WHEN b.note = 'disqualifies' AND a.note IS DISTINCT FROM 'disqualifies' THEN ', disqualifies'
+						 WHEN a.note = 'disqualifies' AND b.note IS DISTINCT FROM 'disqualifies' THEN ', disqualifies no longer'
+						 ELSE '' END AS what,
+				 a.n IS NULL OR b.n IS NULL OR a.counted <> b.counted OR (a.note = 'disqualifies') IS DISTINCT FROM (b.note = 'disqualifies') AS differs
+		  FROM (SELECT e.*, row_number() OVER () AS n, coalesce(e.rule_id::text, concat_ws(' ', e.note, e.factor, e.axis)) AS what
+				FROM leadscore.explain(_reasons.model, _reasons.lead_key, statement_timestamp()) e) a
+		  FULL JOIN (SELECT e.*, row_number() OVER () AS n,
+							coalesce(_reasons.pairs ->> e.rule_id::text, 'draft ' || e.rule_id::text, concat_ws(' ', e.note, e.factor, e.axis)) AS what
+					 FROM leadscore.explain(_reasons.draft, _reasons.lead_key, statement_timestamp()) e) b USING (what)) c
+	WHERE c.differs AND c.label <> 'rounding';
+	RETURN coalesce(reasons, '{}');
+EXCEPTION WHEN OTHERS THEN
+	-- a rule that fails on the lead: the column problem says so
+	RETURN '{}';
+END
+$$;
+COMMENT ON FUNCTION leadscore._reasons(text, text, text, jsonb) IS
+'Internal: rules that count another number of points for a lead by the draft, the greatest difference first.';
+
+CREATE FUNCTION leadscore.compare(model text, draft_model text)
+RETURNS TABLE (lead_key text, score integer, draft_score integer, temperature text, draft_temperature text, grade text, draft_grade text,
+			   stage text, draft_stage text, disqualified boolean, draft_disqualified boolean, reasons text[], problem text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	pairs jsonb;
+BEGIN
+	PERFORM leadscore._require_draft(compare.model, draft_model);
+	SELECT coalesce(jsonb_object_agg(p.draft_rule, p.rule), '{}') INTO pairs FROM leadscore._rule_pairs(compare.model, draft_model) p;
+	RETURN QUERY
+	SELECT c.lead_key, c.score, c.draft_score, c.temperature, c.draft_temperature, c.grade, c.draft_grade, c.stage, c.draft_stage,
+		   c.disqualified, c.draft_disqualified,
+		   CASE WHEN r.reasons <> '{}' OR c.draft_problem IS NOT NULL THEN r.reasons
+				WHEN c.score = c.draft_score AND (c.temperature <> c.draft_temperature OR c.grade <> c.draft_grade) THEN '{other thresholds}'
+				WHEN c.stage <> c.draft_stage THEN '{other transitions}'
+				ELSE r.reasons END,
+		   c.draft_problem
+	FROM leadscore._compare(compare.model, draft_model) c,
+		 LATERAL (SELECT leadscore._reasons(compare.model, draft_model, c.lead_key, pairs) AS reasons OFFSET 0) r
+	WHERE row(c.score, c.temperature, c.grade, c.disqualified) IS DISTINCT FROM row(c.draft_score, c.draft_temperature, c.draft_grade, c.draft_disqualified)
+	   OR c.stage IS DISTINCT FROM c.draft_stage OR (c.draft_problem IS NOT NULL AND c.problem IS NULL)
+	ORDER BY abs(c.draft_score - c.score) DESC NULLS LAST, c.lead_key COLLATE "C";
+END
+$$;
+COMMENT ON FUNCTION leadscore.compare(text, text) IS
+'What would publishing a draft change?  The leads whose score, temperature, grade, stage or disqualification are others by the draft than by the model, as of now, with their activities, the greatest change of the score first; nothing is written.  stage is where the lead is, draft_stage where the draft''s status map and automatic transitions would lead it, as rescore(move_stages => true) would after publish(); both are NULL unless the model is attached and the caller may read its state table.  reasons tells which rules count differently, the greatest difference first.  A rule that fails on a lead is left out, as when leads are scored in the commit; of the draft''s, problem has the message, and leads on which only they fail are listed too.  The caller may read the model''s source and the tables of the draft''s events.  Errors: 22004 NULL, 42704 unknown model, 22023 the two score different tables, 55000 no key column, 42501 no privilege.';
+
+CREATE FUNCTION leadscore.compare_matrix(model text, draft_model text)
+RETURNS TABLE (kind text, before text, after text, leads bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT k.kind, k.before, k.after, count(*)
+	FROM leadscore._compare(compare_matrix.model, draft_model) c,
+		 LATERAL (VALUES ('temperature', c.temperature, c.draft_temperature, position(left(c.temperature, 1) IN 'hwc'), position(left(c.draft_temperature, 1) IN 'hwc')),
+						 ('grade', c.grade, c.draft_grade, 0, 0),
+						 ('stage', c.stage, c.draft_stage, -leadscore.stage_rank(c.stage::leadscore.lead_stage), -leadscore.stage_rank(c.draft_stage::leadscore.lead_stage)))
+			 k(kind, before, after, before_order, after_order)
+	WHERE k.before IS NOT NULL OR k.after IS NOT NULL
+	GROUP BY k.kind, k.before, k.after, k.before_order, k.after_order
+	ORDER BY array_position('{temperature,grade,stage}', k.kind), k.before_order, k.before COLLATE "C", k.after_order, k.after COLLATE "C"
+$$;
+COMMENT ON FUNCTION leadscore.compare_matrix(text, text) IS
+'How many leads would move from where to where if a draft were published, as of now: a row for each kind (temperature, grade, and stage if the model is attached) and each pair of values that any lead has before and after, also where they are the same; leads of a kind sum up to all.  Nothing is written.  Errors: as of compare().';
+
+CREATE FUNCTION leadscore.compare_summary(model text, draft_model text, top integer DEFAULT 10)
+RETURNS TABLE (leads bigint, changed bigint, score_up bigint, score_down bigint, hotter bigint, colder bigint, hot bigint, draft_hot bigint,
+			   grade_changed bigint, stage_changed bigint, newly_disqualified bigint, no_longer_disqualified bigint, problems bigint,
+			   average_change numeric, top_movers jsonb)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	pairs	jsonb;
+	movers	jsonb;
+BEGIN
+	PERFORM leadscore._require_draft(compare_summary.model, draft_model);
+	IF top < 0 THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'top must not be negative';
+	END IF;
+	SELECT coalesce(jsonb_object_agg(p.draft_rule, p.rule), '{}') INTO pairs FROM leadscore._rule_pairs(compare_summary.model, draft_model) p;
+	SELECT count(*), count(*) FILTER (WHERE c.differs), count(*) FILTER (WHERE c.draft_score > c.score), count(*) FILTER (WHERE c.draft_score < c.score),
+		   count(*) FILTER (WHERE c.warmth > 0), count(*) FILTER (WHERE c.warmth < 0),
+		   count(*) FILTER (WHERE c.temperature = 'hot'), count(*) FILTER (WHERE c.draft_temperature = 'hot'),
+		   count(*) FILTER (WHERE c.grade <> c.draft_grade), count(*) FILTER (WHERE c.stage <> c.draft_stage),
+		   count(*) FILTER (WHERE c.draft_disqualified AND NOT c.disqualified), count(*) FILTER (WHERE c.disqualified AND NOT c.draft_disqualified),
+		   count(c.draft_problem), trim_scale(round(avg(c.draft_score::numeric - c.score), 2)),
+		   jsonb_agg(jsonb_build_object('lead_key', c.lead_key, 'score', c.score, 'draft_score', c.draft_score,
+										'temperature', c.temperature, 'draft_temperature', c.draft_temperature,
+										'grade', c.grade, 'draft_grade', c.draft_grade, 'stage', c.stage, 'draft_stage', c.draft_stage)
+					 ORDER BY c.place) FILTER (WHERE c.differs AND c.place <= coalesce(top, 10))
+	INTO leads, changed, score_up, score_down, hotter, colder, hot, draft_hot, grade_changed, stage_changed, newly_disqualified,
+		 no_longer_disqualified, problems, average_change, movers
+	FROM (SELECT d.*, row_number() OVER (ORDER BY d.differs DESC, abs(d.draft_score - d.score) DESC NULLS LAST, d.warmth <> 0 DESC, d.lead_key COLLATE "C") AS place
+		  FROM (SELECT a.*, position(left(a.draft_temperature, 1) IN 'cwh') - position(left(a.temperature, 1) IN 'cwh') AS warmth,
+					   row(a.score, a.temperature, a.grade, a.disqualified, a.stage)
+					   IS DISTINCT FROM row(a.draft_score, a.draft_temperature, a.draft_grade, a.draft_disqualified, a.draft_stage) AS differs
+				FROM leadscore._compare(compare_summary.model, draft_model) a) d) c;
+	SELECT coalesce(jsonb_agg(e.mover || jsonb_build_object('reasons', leadscore._reasons(compare_summary.model, draft_model, e.mover ->> 'lead_key', pairs))
+							  ORDER BY e.position), '[]')
+	INTO top_movers
+	FROM jsonb_array_elements(movers) WITH ORDINALITY e(mover, position);
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION leadscore.compare_summary(text, text, integer) IS
+'What publishing a draft would change, in one row: leads in all, leads that change at all, whose score rises or falls, that become hotter or colder, that are hot by the model and by the draft, whose grade or stage changes, that are disqualified by the draft alone or by the model alone, on which a rule of the draft fails; the average change of the score over all leads; and the leads whose score changes most (top, 10 unless told) as a JSON array with what compare() says of them and why.  Nothing is written.  Errors: as of compare(), 22023 top is negative.';
+
+CREATE FUNCTION leadscore._swap_matrix(model text, matrix jsonb, ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET IntervalStyle = 'postgres'
+AS $$
+#variable_conflict use_column
+DECLARE
+	old				leadscore.model;
+	new				leadscore.model;
+	sources			leadscore.activity_source[];
+	factors			leadscore.factor[];
+	rules			leadscore.rule[];
+	thresholds		leadscore.threshold[];
+	transitions		leadscore.transition[];
+	map				leadscore.stage_map[];
+	of_model		jsonb := jsonb_build_object('model', _swap_matrix.model);
+	moved			text[];
+	kinds			text[];
+	position		integer;
+	added			bigint;
+BEGIN
+	SELECT * INTO old FROM leadscore.model WHERE name = _swap_matrix.model;
+	new := jsonb_populate_record(old, (matrix -> 'model') - '{name,target,version,activity_version}'::text[]);
+
+	-- what there is to be
+	SELECT array_agg(s) INTO sources FROM jsonb_array_elements(matrix -> 'activity_sources') e,
+		LATERAL jsonb_populate_record(NULL::leadscore.activity_source, e || of_model) s;
+	SELECT array_agg(f) INTO factors FROM jsonb_array_elements(matrix -> 'factors') e,
+		LATERAL jsonb_populate_record(NULL::leadscore.factor, e || of_model) f;
+	-- an id that some other model has taken since is not this rule's any more
+	SELECT array_agg(r ORDER BY e.ordinality) INTO rules
+	FROM jsonb_array_elements(matrix -> 'rules') WITH ORDINALITY e(element, ordinality),
+		 LATERAL jsonb_populate_record(NULL::leadscore.rule, e.element || of_model || jsonb_build_object('id',
+			CASE WHEN NOT EXISTS (SELECT FROM leadscore.rule o WHERE o.id = ids[e.ordinality] AND o.model <> _swap_matrix.model) THEN ids[e.ordinality] END)) r;
+	SELECT array_agg(t) INTO thresholds FROM jsonb_array_elements(matrix -> 'thresholds') e,
+		LATERAL jsonb_populate_record(NULL::leadscore.threshold, e || of_model || '{"builtin": false}') t;
+	SELECT array_agg(t) INTO transitions FROM jsonb_array_elements(matrix -> 'transitions') e,
+		LATERAL jsonb_populate_record(NULL::leadscore.transition, e || of_model) t;
+	SELECT array_agg(t) INTO map FROM jsonb_array_elements(matrix -> 'stage_map') e,
+		LATERAL jsonb_populate_record(NULL::leadscore.stage_map, e || of_model) t;
+	moved := ARRAY(SELECT s.name FROM leadscore.activity_source s
+				   WHERE s.model = old.name
+					 AND NOT EXISTS (SELECT FROM unnest(sources) w WHERE to_jsonb(w) - 'relation_name' = to_jsonb(s) - 'relation_name'));
+
+	-- A row whose expression changes takes the search_path of who changes it,
+	-- so such rows are written anew, under their ids.  Rules that only come to
+	-- give other points are not: what leads did is not summed up anew for that.
+	DELETE FROM leadscore.rule r
+	WHERE r.model = old.name
+	  AND (new.source IS DISTINCT FROM old.source
+		   OR NOT EXISTS (SELECT FROM unnest(rules) w
+						  WHERE w.id = r.id AND w.condition = r.condition AND w.activity IS NOT DISTINCT FROM r.activity)
+		   OR EXISTS (SELECT FROM leadscore.factor f JOIN unnest(factors) w ON w.name = f.name
+					  WHERE f.model = r.model AND f.name = r.factor AND f.axis <> w.axis));
+	DELETE FROM leadscore.transition t
+	WHERE t.model = old.name AND (new.source IS DISTINCT FROM old.source
+								  OR NOT EXISTS (SELECT FROM unnest(transitions) w WHERE w IS NOT DISTINCT FROM t));
+	DELETE FROM leadscore.stage_map t
+	WHERE t.model = old.name AND NOT EXISTS (SELECT FROM unnest(map) w WHERE w IS NOT DISTINCT FROM t);
+
+	IF row(new.channel, new.created_at, new.consent, new.status) IS DISTINCT FROM row(old.channel, old.created_at, old.consent, old.status) THEN
+		UPDATE leadscore.model SET channel = NULL, created_at = NULL, consent = NULL, status = NULL, search_path = NULL
+		WHERE name = old.name;
+	END IF;
+	IF new IS DISTINCT FROM old THEN
+		UPDATE leadscore.model SET
+			source = new.source, key_column = new.key_column, channel = new.channel, created_at = new.created_at, consent = new.consent,
+			time_zone = new.time_zone, score_min = new.score_min, score_max = new.score_max, fit_min = new.fit_min, fit_max = new.fit_max,
+			engagement_min = new.engagement_min, engagement_max = new.engagement_max, initial_stage = new.initial_stage,
+			accepted_stage = new.accepted_stage, description = new.description, search_path = new.search_path, status = new.status,
+			stage_mode = new.stage_mode, handoff_stage = new.handoff_stage, cooldown = new.cooldown, announce = new.announce
+		WHERE name = old.name;
+	END IF;
+
+	-- in one statement, since rules and service levels refer to what stays
+	WITH gone AS (
+		DELETE FROM leadscore.activity_source s WHERE s.model = old.name AND s.name = ANY (moved) RETURNING s.name
+	)
+	INSERT INTO leadscore.activity_source (model, name, relation, lead_key, match_column, occurred_at, time_zone, filter, event_key, description, search_path)
+	SELECT w.model, w.name, w.relation, w.lead_key, w.match_column, w.occurred_at, w.time_zone, w.filter, w.event_key, w.description, w.search_path
+	FROM unnest(sources) w
+	WHERE (SELECT count(*) FROM gone) >= 0
+	  AND (w.name = ANY (moved)
+		   OR NOT EXISTS (SELECT FROM leadscore.activity_source s WHERE s.model = old.name AND s.name = w.name));
+
+	UPDATE leadscore.factor f
+	SET axis = w.axis, combine = w.combine, points_floor = w.points_floor, points_cap = w.points_cap, description = w.description
+	FROM unnest(factors) w
+	WHERE f.model = old.name AND f.name = w.name AND f IS DISTINCT FROM w;
+	INSERT INTO leadscore.factor
+	SELECT w.* FROM unnest(factors) w
+	WHERE NOT EXISTS (SELECT FROM leadscore.factor f WHERE f.model = old.name AND f.name = w.name);
+
+	UPDATE leadscore.rule r
+	SET factor = w.factor, parameter = w.parameter, significance = w.significance, points = w.points, disqualifies = w.disqualifies,
+		enabled = w.enabled, note = w.note, search_path = w.search_path, half_life = w.half_life, at_least = w.at_least,
+		within = w.within, at_most = w.at_most, inactive_for = w.inactive_for, include_never = w.include_never
+	FROM unnest(rules) w
+	WHERE r.model = old.name AND r.id = w.id AND r IS DISTINCT FROM w;
+	INSERT INTO leadscore.rule
+	SELECT w.* FROM unnest(rules) w
+	WHERE w.id IS NOT NULL AND NOT EXISTS (SELECT FROM leadscore.rule r WHERE r.id = w.id);
+	FOR position IN 1 .. coalesce(cardinality(rules), 0) LOOP
+		CONTINUE WHEN rules[position].id IS NOT NULL;
+		INSERT INTO leadscore.rule (model, factor, parameter, significance, condition, points, disqualifies, enabled, note, search_path,
+									activity, half_life, at_least, within, at_most, inactive_for, include_never)
+		SELECT w.model, w.factor, w.parameter, w.significance, w.condition, w.points, w.disqualifies, w.enabled, w.note, w.search_path,
+			   w.activity, w.half_life, w.at_least, w.within, w.at_most, w.inactive_for, w.include_never
+		FROM unnest(rules[position:position]) w
+		RETURNING id INTO added;
+		ids[position] := added;
+	END LOOP;
+	DELETE FROM leadscore.factor f
+	WHERE f.model = old.name AND NOT EXISTS (SELECT FROM unnest(factors) w WHERE w.name = f.name);
+
+	kinds := ARRAY(SELECT coalesce(t.kind, w.kind)
+				   FROM (SELECT * FROM leadscore.threshold WHERE threshold.model = old.name) t FULL JOIN unnest(thresholds) w USING (kind, label)
+				   WHERE row(t.at_least, t.margin) IS DISTINCT FROM row(w.at_least, w.margin));
+	DELETE FROM leadscore.threshold t WHERE t.model = old.name AND t.kind = ANY (kinds);
+	INSERT INTO leadscore.threshold (model, kind, label, at_least, margin)
+	SELECT w.model, w.kind, w.label, w.at_least, w.margin FROM unnest(thresholds) w WHERE w.kind = ANY (kinds);
+
+	INSERT INTO leadscore.transition
+	SELECT w.* FROM unnest(transitions) w
+	WHERE NOT EXISTS (SELECT FROM leadscore.transition t
+					  WHERE t.model = old.name AND t.from_stage::integer = w.from_stage::integer AND t.to_stage::integer = w.to_stage::integer);
+	INSERT INTO leadscore.stage_map
+	SELECT w.* FROM unnest(map) w
+	WHERE NOT EXISTS (SELECT FROM leadscore.stage_map t
+					  WHERE t.model = old.name AND t.status = w.status AND t.stage::integer = w.stage::integer);
+
+	-- tables of events may have been altered since rules were written for them
+	IF moved <> '{}' THEN
+		PERFORM leadscore.check_rules(old.name);
+	END IF;
+
+	-- one version more, however many statements it took
+	UPDATE leadscore.model
+	SET version = old.version + 1,
+		activity_version = CASE WHEN activity_version > old.version THEN old.version + 1 ELSE activity_version END
+	WHERE name = old.name;
+	RETURN ids;
+END
+$$;
+COMMENT ON FUNCTION leadscore._swap_matrix(text, jsonb, bigint[]) IS
+'Internal: has a model become what a matrix says, by writing what differs, and raises its version by one.  ids are those of the matrix''s rules, NULL for new ones; returned with the ids that these got.';
+
+CREATE FUNCTION leadscore._keep_version(model text) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	now		jsonb := leadscore._matrix(_keep_version.model);
+	kept	jsonb;
+BEGIN
+	SELECT v.matrix INTO kept
+	FROM leadscore.model_version v JOIN leadscore.model m ON m.name = v.model AND m.version = v.version
+	WHERE v.model = _keep_version.model;
+	IF kept IS NOT NULL AND leadscore._same_matrix(kept, now) THEN
+		RETURN now;
+	END IF;
+	-- transitions are edited without a new version
+	IF kept IS NOT NULL THEN
+		UPDATE leadscore.model SET version = version + 1 WHERE name = _keep_version.model;
+	END IF;
+	INSERT INTO leadscore.model_version (model, version, matrix, rules)
+	SELECT m.name, m.version, now, ARRAY(SELECT r.id FROM leadscore.rule r WHERE r.model = m.name ORDER BY r.id)
+	FROM leadscore.model m WHERE m.name = _keep_version.model;
+	RETURN now;
+END
+$$;
+COMMENT ON FUNCTION leadscore._keep_version(text) IS
+'Internal: keeps the matrix that is in force, unless it is kept already, and returns it.';
+
+CREATE FUNCTION leadscore._lock_models(models text[]) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+	-- whoever edits a matrix rewrites the row of its model first
+	SELECT FROM leadscore.model m WHERE m.name = ANY (models) ORDER BY m.name FOR NO KEY UPDATE
+$$;
+COMMENT ON FUNCTION leadscore._lock_models(text[]) IS
+'Internal: waits for those who edit the matrices of models, and keeps others from doing so until the transaction ends.';
+
+CREATE FUNCTION leadscore.publish(draft text, note text DEFAULT NULL, model text DEFAULT NULL, force boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	the_model	text := publish.model;
+	d			leadscore.draft;
+	before		jsonb;
+	after		jsonb;
+	own			bigint[];
+	ids			bigint[];
+	version		bigint;
+BEGIN
+	IF publish.draft IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'publish() needs the name of a draft';
+	END IF;
+	SELECT * INTO d FROM leadscore.draft t WHERE t.model = publish.draft;
+	the_model := coalesce(the_model, d.draft_of, '');
+	IF the_model = '' AND EXISTS (SELECT FROM leadscore.model m WHERE m.name = publish.draft) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" is not a draft', publish.draft),
+			HINT = 'Make a draft with leadscore.copy_model(), or name the model that it is to replace: leadscore.publish(..., model => ''...'').';
+	END IF;
+	PERFORM leadscore._require_draft(coalesce(nullif(the_model, ''), publish.draft), publish.draft);
+	PERFORM leadscore._lock_models(ARRAY[publish.draft, the_model]);
+	-- what was in the way may have published it
+	SELECT * INTO d FROM leadscore.draft t WHERE t.model = publish.draft AND t.draft_of = the_model;
+
+	before := leadscore._matrix(the_model);
+	after := leadscore._matrix(publish.draft);
+	IF d.base IS NOT NULL AND NOT coalesce(force, false) AND NOT leadscore._same_matrix(before, d.base) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" has changed since draft "%s" was made', the_model, publish.draft),
+			DETAIL = format('The draft was made of version %s; the model is at version %s now.', d.base_version,
+							(SELECT m.version FROM leadscore.model m WHERE m.name = the_model)),
+			HINT = 'Publishing would take that change back.  Make a new draft with leadscore.copy_model(), or say force => true.';
+	END IF;
+	IF leadscore._same_matrix(before, after) THEN
+		SELECT m.version INTO version FROM leadscore.model m WHERE m.name = the_model;
+		RAISE NOTICE 'scoring model "%" is what draft "%" says already', the_model, publish.draft;
+		RETURN version;
+	END IF;
+
+	PERFORM leadscore._keep_version(the_model);
+	SELECT array_agg(r.id ORDER BY r.id), array_agg(p.rule ORDER BY r.id) INTO own, ids
+	FROM leadscore.rule r LEFT JOIN leadscore._rule_pairs(the_model, publish.draft) p ON p.draft_rule = r.id
+	WHERE r.model = publish.draft;
+	ids := leadscore._swap_matrix(the_model, leadscore._matrix(publish.draft, true), ids);
+	SELECT m.version INTO version FROM leadscore.model m WHERE m.name = the_model;
+	after := leadscore._matrix(the_model);
+	INSERT INTO leadscore.model_version (model, version, published_at, published_by, draft, matrix, rules, note)
+	VALUES (the_model, version, statement_timestamp(), SESSION_USER, publish.draft, after,
+			ARRAY(SELECT r.id FROM leadscore.rule r WHERE r.model = the_model ORDER BY r.id), publish.note);
+
+	-- the draft can be edited and published again
+	INSERT INTO leadscore.draft AS t (model, draft_of, base_version, base, rules)
+	SELECT publish.draft, the_model, version, after,
+		   coalesce((SELECT jsonb_object_agg(u.draft_rule, u.rule) FROM unnest(own, ids) u(draft_rule, rule)), '{}')
+	ON CONFLICT (model) DO UPDATE
+	SET draft_of = excluded.draft_of, base_version = excluded.base_version, base = excluded.base, rules = excluded.rules,
+		made_at = excluded.made_at, made_by = excluded.made_by;
+	RETURN version;
+END
+$$;
+COMMENT ON FUNCTION leadscore.publish(text, text, text, boolean) IS
+'Puts a draft into force: its model gets the draft''s factors, activity sources, rules, thresholds, transitions, stage map and settings, all at once when the transaction commits, and the version that is returned, one more than before.  The model stays attached; stored scores are stale until leadscore.rescore(), and no lead changes its stage.  Rules that come from the model''s keep their ids.  What was in force before is kept in leadscore.model_version, with the note.  The draft stays, and can be edited and published again.  Service levels and whatever else is not the matrix stay the model''s own.  model names the model to be replaced if the draft was not made by copy_model(), or of another model.  A draft of a model that has been changed since is refused, unless force overwrites the change.  Who may write the tables of the matrix, leadscore.draft and leadscore.model_version may publish.  Errors: 22004 NULL, 42704 unknown model, 55000 not a draft, or the model has changed since, 55006 another source or key although the model is attached, 22023 the two score different tables, 42501 no privilege, and those of writing rules.';
+
+CREATE FUNCTION leadscore.rollback_model(model text, version bigint DEFAULT NULL, note text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	before	jsonb;
+	v		leadscore.model_version;
+	number	bigint;
+BEGIN
+	IF rollback_model.model IS NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'null_value_not_allowed',
+			MESSAGE = 'rollback_model() needs the name of a model';
+	END IF;
+	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.name = rollback_model.model) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('scoring model "%s" does not exist', rollback_model.model),
+			HINT = 'The table leadscore.model lists the models.';
+	END IF;
+	PERFORM leadscore._lock_models(ARRAY[rollback_model.model]);
+	before := leadscore._matrix(rollback_model.model);
+	SELECT * INTO v FROM leadscore.model_version t
+	WHERE t.model = rollback_model.model
+	  AND CASE WHEN rollback_model.version IS NOT NULL THEN t.version = rollback_model.version
+			   ELSE NOT leadscore._same_matrix(t.matrix, before) END
+	ORDER BY t.version DESC LIMIT 1;
+	IF NOT FOUND AND rollback_model.version IS NOT NULL THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'undefined_object',
+			MESSAGE = format('version %s of scoring model "%s" is not kept', rollback_model.version, rollback_model.model),
+			HINT = 'The table leadscore.model_version lists the versions that are.';
+	ELSIF NOT FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('scoring model "%s" has no version to go back to', rollback_model.model),
+			HINT = 'leadscore.publish() keeps the version that it replaces.';
+	END IF;
+	IF leadscore._same_matrix(before, v.matrix) THEN
+		SELECT m.version INTO number FROM leadscore.model m WHERE m.name = rollback_model.model;
+		RAISE NOTICE 'scoring model "%" is what version % was already', rollback_model.model, v.version;
+		RETURN number;
+	END IF;
+
+	PERFORM leadscore._keep_version(rollback_model.model);
+	PERFORM leadscore._swap_matrix(rollback_model.model, v.matrix, v.rules);
+	SELECT m.version INTO number FROM leadscore.model m WHERE m.name = rollback_model.model;
+	INSERT INTO leadscore.model_version (model, version, published_at, published_by, matrix, rules, note)
+	VALUES (rollback_model.model, number, statement_timestamp(), SESSION_USER, leadscore._matrix(rollback_model.model),
+			ARRAY(SELECT r.id FROM leadscore.rule r WHERE r.model = rollback_model.model ORDER BY r.id),
+			coalesce(rollback_model.note, format('back to version %s', v.version)));
+	RETURN number;
+END
+$$;
+COMMENT ON FUNCTION leadscore.rollback_model(text, bigint, text) IS
+'Puts an earlier version of a model into force again, as a new version, whose number is returned: the one named, of those in leadscore.model_version, or the last that differs from what is in force now.  Rules have the ids that they had.  Like publish() it makes stored scores stale and moves no lead; history and stages are never rewound.  Errors: 22004 NULL, 42704 unknown model or version, 55000 there is no earlier version, 55006 another source or key although the model is attached, 42501 no privilege, and those of writing rules, if columns that they read are gone.';

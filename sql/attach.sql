@@ -231,7 +231,7 @@ DELETE FROM leadscore.model WHERE name = 'att_mixed';
 DROP VIEW own_source;
 DROP TABLE own;
 RESET ROLE;
--- what does the work is not to be called
+-- what does the work is not to be called, but for what works with the caller's own rights
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'leadscore'::regnamespace
 	AND p.provolatile = 'v' AND p.proname LIKE '\_%' AND has_function_privilege('regress_att_other', p.oid, 'EXECUTE')
 	AND p.prorettype <> 'trigger'::regtype ORDER BY p.proname;

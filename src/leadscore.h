@@ -43,6 +43,7 @@
  *	rescore.c	 all leads, or those due    -> scorer, in batches
  *	move.c		 call of whoever moves leads -> scorer
  *	live.c		 stored row                 -> evaluation as of now, hot list
+ *	whatif.c	 lead and a draft           -> what the draft would make of it
  *	playbook.c	 lead                       -> what to do next with it
  *	attach.c	 call of the leads' owner   -> call as the extension's owner
  *

@@ -1249,7 +1249,7 @@ leadscore_relax_foreign_keys(PG_FUNCTION_ARGS)
 	static const char *const tables[] = {"factor", "activity_source", "rule", "threshold", "problem",
 		"attachment", "watched", "unsettled_lead", "rescore_run", "transition", "stage_map",
 	"sla", "sla_breach", "calendar_hours", "holiday", "channel_cost", "target",
-	"playbook", "playbook_progress"};
+	"playbook", "playbook_progress", "draft", "model_version"};
 	static const char *role_before = NULL;
 	TriggerData *trigger = require_trigger(fcinfo, "relax_foreign_keys",
 										   tables, lengthof(tables));
