@@ -13,6 +13,7 @@
  *	5. Attaching	scoring the leads of a CRM as they are written
  *	6. Stages		moves, history, hand-off, SLA, playbook, funnel, plan
  *	7. Matrices		copy, export, import, templates
+ *	8. Reports		words, reasons, views over all models
  *
  * Every name is qualified, so that it does not matter who installs it under
  * which search_path.
@@ -4349,12 +4350,14 @@ COMMENT ON FUNCTION leadscore._handoff_stages() IS
 'Internal: attached models, and the stage in which their leads wait to be accepted; NULL: there is none.';
 
 CREATE VIEW leadscore.handoff WITH (security_invoker = true) AS
-	SELECT h.model, h.lead_key, h.stage, h.stage_rank, h.handed_off_at, h.waiting, h.score, h.temperature, h.grade, h.channel, h.pinned_until
+	SELECT pg_catalog.concat_ws('/', h.model, h.lead_key) AS key,
+		   h.model, h.lead_key, h.stage, h.stage_rank, h.handed_off_at, h.waiting, h.score, h.temperature, h.grade, h.channel, h.pinned_until
 	FROM leadscore._handoff() h;
 COMMENT ON VIEW leadscore.handoff IS
 'Leads that wait for sales to accept or to reject them: those in the hand-off stage of each model whose scored view the reader may read, as row security of the leads'' table lets him.  leadscore.accept() and leadscore.reject() take a lead off.';
+COMMENT ON COLUMN leadscore.handoff.key IS 'Unique: model and lead.';
 COMMENT ON COLUMN leadscore.handoff.model IS 'Model that handed the lead over.';
-COMMENT ON COLUMN leadscore.handoff.lead_key IS 'Key of the lead, as text; unique together with the model.';
+COMMENT ON COLUMN leadscore.handoff.lead_key IS 'Key of the lead, as text.';
 COMMENT ON COLUMN leadscore.handoff.stage IS 'The model''s hand-off stage, as text.';
 COMMENT ON COLUMN leadscore.handoff.stage_rank IS 'Number that orders as stages do.';
 COMMENT ON COLUMN leadscore.handoff.handed_off_at IS 'When the lead entered it: response times run from here.';
@@ -5263,13 +5266,15 @@ COMMENT ON FUNCTION leadscore.attempts(text, text, timestamptz) IS
 'How often the lead with this key (as text) has been contacted since the clock of its stage started, as of a time (NULL: now), by the stage''s service level; NULL if that has none, or one without response_activity, and for an unknown lead or model.  Errors: 42501 as leadscore.sla_clocks(), and what is wrong with the service level.';
 
 CREATE VIEW leadscore.sla_clock WITH (security_invoker = true) AS
-SELECT a.model, c.lead_key, c.stage::text COLLATE "C" AS stage, c.stage::integer AS stage_rank, c.starts, c.started_at, c.target_at,
+SELECT pg_catalog.concat_ws('/', a.model, c.lead_key, c.stage::text, extract(epoch FROM c.started_at)) AS key,
+	   a.model, c.lead_key, c.stage::text COLLATE "C" AS stage, c.stage::integer AS stage_rank, c.starts, c.started_at, c.target_at,
 	   c.deadline, c.deadline - pg_catalog.statement_timestamp() AS remaining,
 	   c.target_at < pg_catalog.statement_timestamp() AS past_target, c.breached
 FROM leadscore.attachment a, LATERAL leadscore._sla_all(a.model, NULL, 'running') c
 WHERE c.outcome = 'open';
 COMMENT ON VIEW leadscore.sla_clock IS
 'Running clocks of all attached models: leads that wait for an answer now.  ORDER BY deadline is the order to answer them in.';
+COMMENT ON COLUMN leadscore.sla_clock.key IS 'Unique: model, lead, stage and when the clock started.';
 COMMENT ON COLUMN leadscore.sla_clock.model IS 'Model.';
 COMMENT ON COLUMN leadscore.sla_clock.lead_key IS 'Key of the lead, as text.';
 COMMENT ON COLUMN leadscore.sla_clock.stage IS 'Stage in which it waits, as text.';
@@ -5449,7 +5454,8 @@ COMMENT ON FUNCTION leadscore._sla_report(text, timestamptz) IS
 'Internal: what leadscore.sla_report shows of a model, as of a time.';
 
 CREATE VIEW leadscore.sla_report WITH (security_invoker = true) AS
-SELECT a.model, r.stage::text COLLATE "C" AS stage, r.stage::integer AS stage_rank, r.starts, r.calendar, r.respond_within, r.target_within,
+SELECT pg_catalog.concat_ws('/', a.model, r.stage::text) AS key,
+	   a.model, r.stage::text COLLATE "C" AS stage, r.stage::integer AS stage_rank, r.starts, r.calendar, r.respond_within, r.target_within,
 	   r.clocks, r.waiting, r.overdue, r.void, r.decided,
 	   r.answered, r.answered_1h, r.answered_24h, r.answered_on_target, r.answered_in_time,
 	   r.share_1h, r.share_24h, r.share_on_target, r.share_in_time,
@@ -5458,6 +5464,7 @@ SELECT a.model, r.stage::text COLLATE "C" AS stage, r.stage::integer AS stage_ra
 FROM leadscore.attachment a, LATERAL leadscore._sla_report(a.model, NULL) r;
 COMMENT ON VIEW leadscore.sla_report IS
 'How the service levels of all attached models were kept, by stage.  The shares are of the clocks that are decided; leadscore.sla_clocks(model) has each of them, for reports by month or channel.';
+COMMENT ON COLUMN leadscore.sla_report.key IS 'Unique: model and stage.';
 COMMENT ON COLUMN leadscore.sla_report.model IS 'Model.';
 COMMENT ON COLUMN leadscore.sla_report.stage IS 'Stage in which leads wait for an answer, as text.';
 COMMENT ON COLUMN leadscore.sla_report.stage_rank IS 'Number that orders as stages do.';
@@ -5475,10 +5482,10 @@ COMMENT ON COLUMN leadscore.sla_report.answered_1h IS 'Of those decided: with a 
 COMMENT ON COLUMN leadscore.sla_report.answered_24h IS 'Of those decided: with a response within 24 hours, by the clock on the wall.';
 COMMENT ON COLUMN leadscore.sla_report.answered_on_target IS 'Of those decided: with a response within target_within.';
 COMMENT ON COLUMN leadscore.sla_report.answered_in_time IS 'Of those decided: with a response within respond_within.';
-COMMENT ON COLUMN leadscore.sla_report.share_1h IS 'answered_1h ÷ decided.';
-COMMENT ON COLUMN leadscore.sla_report.share_24h IS 'answered_24h ÷ decided.';
-COMMENT ON COLUMN leadscore.sla_report.share_on_target IS 'answered_on_target ÷ decided.';
-COMMENT ON COLUMN leadscore.sla_report.share_in_time IS 'answered_in_time ÷ decided.';
+COMMENT ON COLUMN leadscore.sla_report.share_1h IS 'answered_1h divided by decided.';
+COMMENT ON COLUMN leadscore.sla_report.share_24h IS 'answered_24h divided by decided.';
+COMMENT ON COLUMN leadscore.sla_report.share_on_target IS 'answered_on_target divided by decided.';
+COMMENT ON COLUMN leadscore.sla_report.share_in_time IS 'answered_in_time divided by decided.';
 COMMENT ON COLUMN leadscore.sla_report.median_response IS 'Median time from the start of the clock to the response, of the answered ones, by the clock on the wall.';
 COMMENT ON COLUMN leadscore.sla_report.p90_response IS '90th percentile of the same.';
 COMMENT ON COLUMN leadscore.sla_report.median_since_entry IS 'Median time from the entry into the stage to the response, of the answered ones: where a request starts the clock, beside median_response.';
@@ -5511,12 +5518,14 @@ COMMENT ON FUNCTION leadscore._sla_bands(text, timestamptz) IS
 'Internal: what leadscore.sla_band shows of a model, as of a time.';
 
 CREATE VIEW leadscore.sla_band WITH (security_invoker = true) AS
-SELECT a.model, b.stage::text COLLATE "C" AS stage, b.stage::integer AS stage_rank, b.band_rank, b.band COLLATE "C" AS band, b.clocks,
+SELECT pg_catalog.concat_ws('/', a.model, b.stage::text, b.band_rank) AS key,
+	   a.model, b.stage::text COLLATE "C" AS stage, b.stage::integer AS stage_rank, b.band_rank, b.band COLLATE "C" AS band, b.clocks,
 	   b.accepted, pg_catalog.round(b.accepted::numeric / NULLIF(b.clocks, 0), 4) AS accepted_share,
 	   b.customers, pg_catalog.round(b.customers::numeric / NULLIF(b.clocks, 0), 4) AS customer_share
 FROM leadscore.attachment a, LATERAL leadscore._sla_bands(a.model, NULL) b;
 COMMENT ON VIEW leadscore.sla_band IS
 'What became of leads by how soon they were answered, for all attached models, by stage and band.';
+COMMENT ON COLUMN leadscore.sla_band.key IS 'Unique: model, stage and band.';
 COMMENT ON COLUMN leadscore.sla_band.model IS 'Model.';
 COMMENT ON COLUMN leadscore.sla_band.stage IS 'Stage in which leads wait for an answer, as text.';
 COMMENT ON COLUMN leadscore.sla_band.stage_rank IS 'Number that orders as stages do.';
@@ -5524,9 +5533,9 @@ COMMENT ON COLUMN leadscore.sla_band.band_rank IS 'Number that orders the bands,
 COMMENT ON COLUMN leadscore.sla_band.band IS 'Time from the start of the clock to the first response, by the clock on the wall: within 1 h, within 24 h, later, or none (there was no response).';
 COMMENT ON COLUMN leadscore.sla_band.clocks IS 'Clocks of the band, without those that run and whose deadline is still to come.';
 COMMENT ON COLUMN leadscore.sla_band.accepted IS 'Of them: the lead reached the model''s accepted_stage or one beyond, afterwards; NULL where the stage itself is beyond.';
-COMMENT ON COLUMN leadscore.sla_band.accepted_share IS 'accepted ÷ clocks of the band.';
+COMMENT ON COLUMN leadscore.sla_band.accepted_share IS 'accepted divided by clocks of the band.';
 COMMENT ON COLUMN leadscore.sla_band.customers IS 'Of them: the lead became a customer afterwards; NULL where the stage itself is a customer''s.';
-COMMENT ON COLUMN leadscore.sla_band.customer_share IS 'customers ÷ clocks of the band.';
+COMMENT ON COLUMN leadscore.sla_band.customer_share IS 'customers divided by clocks of the band.';
 
 --
 -- Playbook
@@ -7266,9 +7275,812 @@ COMMENT ON FUNCTION leadscore.load_template(text, text, regclass, jsonb, jsonb, 
 'Adds the factors, rules and thresholds of a template, or its transitions between stages, to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  activities maps its activity sources to those of the model where they have other names, as in {"visit": "page_view"}; to tell several apart that are in one table, or to name columns: {"visit": {"source": "activity", "when": "kind = ''visit''", "columns": {"url": "page"}}}.  Rules about an activity source that the model has not are left out, with a notice; null says that it has none.  criteria replaces what a template of transitions takes for a good lead by conditions of one''s own, as in {"mql": "employees > 500"}; such a template sets initial_stage, accepted_stage and handoff_stage of the model.  Errors: 22004 name or model is NULL, 42704 unknown template, model or activity source, 55000 the model has none of the activity sources, or has transitions already, 42703 a column is missing, 22023 the template has no such column, activity source or criteria, or several sources are one without a "when".';
 
 /* ----------------------------------------------------------------------
- * 8. Reports
+ * 8. Reports: for people and for BI tools
+ *
+ * Views over all attached models, whose first column is a unique key of type
+ * text.  They show of each model what its scored view shows the reader, so
+ * that row security of the CRM holds here as well.  A filter on the model
+ * reaches the function behind a view: other models are not looked at then.
+ *
+ * Values are codes, which do not depend on the language; what is for people
+ * to read is in columns whose names end in _label, and in reasons.
  * ----------------------------------------------------------------------
  */
+
+--
+-- Words
+--
+
+CREATE TABLE leadscore.label (
+	kind			text COLLATE "C" NOT NULL,
+	code			text COLLATE "C" NOT NULL,
+	language		text COLLATE "C" NOT NULL,
+	label			text NOT NULL,
+	builtin			boolean NOT NULL DEFAULT false,
+	PRIMARY KEY (kind, code, language, builtin),
+	CONSTRAINT label_kind_check CHECK (kind IN ('temperature', 'stage', 'significance', 'axis', 'cause', 'word', 'activity', 'factor', 'parameter')),
+	CONSTRAINT label_code_check CHECK (code <> ''),
+	CONSTRAINT label_language_check CHECK (language ~ '^[a-z]{2,3}(-[a-z0-9]{2,8})*$')
+);
+COMMENT ON TABLE leadscore.label IS
+'Words for people to read, in several languages.  SET leadscore.language chooses one; what has no word in it is shown in English, else as its code.  Insert rows for other languages, and for what you call things yourself: they replace the built-in ones.';
+COMMENT ON COLUMN leadscore.label.kind IS 'temperature, stage, significance, axis, cause (of leadscore.history), word (of reasons), activity (events of an activity source), factor or parameter (of your own matrix, which has no built-in words).';
+COMMENT ON COLUMN leadscore.label.code IS 'Value that the word is for, such as hot.  Of activities and of words that are counted, with the plural form of the language as Unicode names it after a dot: visit.one, visit.few, visit.many, visit.other; a form that is missing is taken from other.  An activity source whose name ends in s may have its word without that.';
+COMMENT ON COLUMN leadscore.label.language IS 'Language, as a lower-case tag: en, pl, pt-br.';
+COMMENT ON COLUMN leadscore.label.label IS 'The word.  In words, %s stands for what they are about.';
+COMMENT ON COLUMN leadscore.label.builtin IS 'Comes with the extension; used where nobody wrote another.';
+
+CREATE FUNCTION leadscore._builtin_labels(OUT kind text, OUT code text, OUT language text, OUT label text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'leadscore_builtin_labels'
+LANGUAGE C STABLE PARALLEL SAFE ROWS 200;
+COMMENT ON FUNCTION leadscore._builtin_labels() IS
+'Internal: the words that come with the extension, but for the English names of the stages; without those that the database''s encoding cannot write.';
+
+INSERT INTO leadscore.label (kind, code, language, label, builtin)
+SELECT b.kind, b.code, b.language, b.label, true FROM leadscore._builtin_labels() b
+UNION ALL
+SELECT 'stage', s.stage::text, 'en', s.label, true FROM leadscore.lead_stages() s;
+
+SELECT pg_catalog.pg_extension_config_dump('leadscore.label', 'WHERE NOT builtin');
+
+CREATE FUNCTION leadscore.check_label_row() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF TG_OP = 'TRUNCATE' THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'built-in labels cannot be truncated',
+			HINT = 'Use DELETE FROM leadscore.label WHERE NOT builtin.';
+	END IF;
+	IF TG_OP <> 'INSERT' AND OLD.builtin THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = 'built-in labels cannot be changed',
+			HINT = 'Insert a label of your own for this code and language: it is used instead.';
+	END IF;
+	IF TG_OP = 'DELETE' THEN
+		RETURN OLD;
+	END IF;
+	IF NEW.builtin THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'insufficient_privilege',
+			MESSAGE = 'only the extension itself can write built-in labels';
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION leadscore.check_label_row() IS
+'Trigger on leadscore.label: guards the built-in rows';
+CREATE TRIGGER check_row BEFORE INSERT OR UPDATE OR DELETE ON leadscore.label
+	FOR EACH ROW EXECUTE FUNCTION leadscore.check_label_row();
+CREATE TRIGGER check_truncate BEFORE TRUNCATE ON leadscore.label
+	FOR EACH STATEMENT EXECUTE FUNCTION leadscore.check_label_row();
+ALTER TABLE leadscore.label ENABLE ALWAYS TRIGGER check_row;
+ALTER TABLE leadscore.label ENABLE ALWAYS TRIGGER check_truncate;
+
+/* Not even a search_path: so the next two become part of the queries that use them. */
+CREATE FUNCTION leadscore._languages() RETURNS TABLE (language text, preference integer)
+LANGUAGE sql STABLE PARALLEL SAFE ROWS 3
+BEGIN ATOMIC
+	-- the session's, that without its region, English
+	SELECT l.language COLLATE "C", pg_catalog.min(l.preference)
+	FROM (SELECT pg_catalog.replace(pg_catalog.lower(pg_catalog.current_setting('leadscore.language', true)), '_', '-') AS wanted) s,
+		 LATERAL (VALUES (s.wanted, 1), (pg_catalog.split_part(s.wanted, '-', 1), 2), ('en', 3)) l(language, preference)
+	WHERE l.language <> ''
+	GROUP BY 1;
+END;
+COMMENT ON FUNCTION leadscore._languages() IS
+'Internal: the languages in which words are looked for, by preference.';
+
+CREATE FUNCTION leadscore._labels(kind text) RETURNS TABLE (code text, label text)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SECURITY DEFINER ROWS 20
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT DISTINCT ON (l.code) l.code, l.label
+	FROM leadscore.label l JOIN leadscore._languages() g ON g.language = l.language
+	WHERE l.kind = _labels.kind
+	ORDER BY l.code, g.preference, l.builtin
+$$;
+COMMENT ON FUNCTION leadscore._labels(text) IS
+'Internal: all words of a kind in the session''s language, for whoever asks: they are no secret.';
+
+CREATE FUNCTION leadscore.label_of(kind text, code text) RETURNS text
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SECURITY DEFINER	-- keeps its plan, as the next ones do
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN coalesce((SELECT l.label
+					 FROM leadscore.label l JOIN leadscore._languages() g ON g.language = l.language
+					 WHERE l.kind = label_of.kind AND l.code = label_of.code
+					 ORDER BY g.preference, l.builtin LIMIT 1), label_of.code);
+END
+$$;
+COMMENT ON FUNCTION leadscore.label_of(text, text) IS
+'Word for a code of a kind (see leadscore.label) in the language of the session (SET leadscore.language), else in English, else the code itself.  Anyone may call it.  NULL gives NULL.';
+
+CREATE FUNCTION leadscore._plural_form(language text, n bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN pg_catalog.split_part(language, '-', 1) IN ('ru', 'uk', 'be', 'sr', 'hr', 'bs') THEN
+			CASE WHEN n % 10 = 1 AND n % 100 <> 11 THEN 'one'
+				 WHEN n % 10 BETWEEN 2 AND 4 AND n % 100 NOT BETWEEN 12 AND 14 THEN 'few' ELSE 'many' END
+		WHEN pg_catalog.split_part(language, '-', 1) = 'pl' THEN
+			CASE WHEN n = 1 THEN 'one'
+				 WHEN n % 10 BETWEEN 2 AND 4 AND n % 100 NOT BETWEEN 12 AND 14 THEN 'few' ELSE 'many' END
+		WHEN pg_catalog.split_part(language, '-', 1) IN ('cs', 'sk') THEN
+			CASE WHEN n = 1 THEN 'one' WHEN n BETWEEN 2 AND 4 THEN 'few' ELSE 'other' END
+		WHEN pg_catalog.split_part(language, '-', 1) IN ('fr', 'pt') THEN
+			CASE WHEN n IN (0, 1) THEN 'one' ELSE 'other' END
+		ELSE CASE WHEN n = 1 THEN 'one' ELSE 'other' END END;
+END;
+COMMENT ON FUNCTION leadscore._plural_form(text, bigint) IS
+'Internal: which plural form a whole number takes in a language.';
+
+CREATE FUNCTION leadscore._counted(kind text, what text, n bigint) RETURNS text
+LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT replace(l.label, '%s', n::text)
+			FROM leadscore.label l JOIN leadscore._languages() g ON g.language = l.language
+			WHERE l.kind = _counted.kind AND l.code IN (what || '.' || leadscore._plural_form(l.language, n), what || '.other')
+			ORDER BY g.preference, l.code = what || '.' || leadscore._plural_form(l.language, n) DESC, l.builtin
+			LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION leadscore._counted(text, text, bigint) IS
+'Internal: so many of something, in words: "3 visits"; NULL if there is no word for it.';
+
+--
+-- Reasons
+--
+
+CREATE FUNCTION leadscore._account(model text, lead_key anyelement, at timestamptz,
+	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
+	OUT points numeric, OUT occurrences bigint, OUT decayed numeric, OUT counted numeric, OUT note text,
+	OUT kind text, OUT shadowed boolean, OUT disqualifies boolean, OUT activity text, OUT silence boolean,
+	OUT undecayed numeric, OUT last_seen timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'leadscore_account'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION leadscore._account(text, anyelement, timestamptz) IS
+'Internal: the rows of explain(model, lead_key, at) and more of each, and a last one of kind score.  A condition that ends in an error does not match.  No rows for NULL, and if there is no such lead.  Errors: as explain(), but for those of conditions.';
+
+CREATE FUNCTION leadscore._account(model text, lead_key text, at timestamptz,
+	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
+	OUT points numeric, OUT occurrences bigint, OUT decayed numeric, OUT counted numeric, OUT note text,
+	OUT kind text, OUT shadowed boolean, OUT disqualifies boolean, OUT activity text, OUT silence boolean,
+	OUT undecayed numeric, OUT last_seen timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'leadscore_account'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
+COMMENT ON FUNCTION leadscore._account(text, text, timestamptz) IS
+'Internal: the same, with the key of the lead as text.';
+
+CREATE FUNCTION leadscore._points_text(points numeric, plus text DEFAULT '+') RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	rounded	numeric := round(points, 1);
+	minus	text;
+BEGIN
+	IF rounded >= 0 THEN
+		RETURN plus || trim_scale(rounded);
+	END IF;
+	-- not every encoding has the real one
+	minus := leadscore.label_of('word', 'minus');
+	RETURN CASE minus WHEN 'minus' THEN '-' ELSE minus END || trim_scale(-rounded);
+END
+$$;
+COMMENT ON FUNCTION leadscore._points_text(numeric, text) IS
+'Internal: points as people write them, to one decimal and with their sign, in any language with a decimal point.';
+
+CREATE FUNCTION leadscore._reason_name(factor text, parameter text, activity text, silence boolean, occurrences bigint,
+	last_seen timestamptz, at timestamptz) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	name	text := coalesce(leadscore.label_of('parameter', parameter), leadscore.label_of('factor', factor));
+	seconds	bigint;
+BEGIN
+	-- an activity says itself what it is about
+	IF activity IS NULL THEN
+		RETURN CASE WHEN parameter IS NULL THEN name ELSE leadscore.label_of('factor', factor) || ': ' || name END;
+	END IF;
+	IF occurrences > 0 AND NOT silence THEN
+		name := name || ', ' || coalesce(leadscore._counted('activity', activity, occurrences),
+									   leadscore._counted('activity', rtrim(activity, 's'), occurrences),
+									   leadscore._counted('word', 'time', occurrences));
+	END IF;
+	IF isfinite(last_seen) THEN
+		seconds := floor(extract(epoch FROM at) - extract(epoch FROM last_seen));
+		name := name || ', ' || CASE
+			WHEN seconds < 60 THEN leadscore.label_of('word', 'now')
+			ELSE replace(leadscore.label_of('word', 'last'), '%s', replace(leadscore.label_of('word', 'ago'), '%s',
+				CASE WHEN seconds < 3600 THEN leadscore._counted('word', 'minute', seconds / 60)
+					 WHEN seconds < 86400 THEN leadscore._counted('word', 'hour', seconds / 3600)
+					 ELSE leadscore._counted('word', 'day', seconds / 86400) END)) END;
+	END IF;
+	RETURN name;
+END
+$$;
+COMMENT ON FUNCTION leadscore._reason_name(text, text, text, boolean, bigint, timestamptz, timestamptz) IS
+'Internal: what a rule that spoke says of a lead, for people to read: "pricing page, 3 visits, last 2 days ago".';
+
+CREATE FUNCTION leadscore.reasons(model text, lead_key text, n integer DEFAULT 3) RETURNS text
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED COST 5000
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	r		record;
+	reasons	text;
+BEGIN
+	FOR r IN
+		SELECT e.kind, e.factor, e.parameter, e.activity, e.silence, e.occurrences, e.last_seen, e.disqualifies, e.counted, e.undecayed
+		FROM leadscore._account(reasons.model, reasons.lead_key, statement_timestamp()) e
+		WHERE e.kind = 'score' OR (e.kind = 'rule' AND (e.disqualifies OR round(e.counted, 1) <> 0))
+		ORDER BY e.kind = 'score' DESC, e.disqualifies DESC, abs(e.counted) DESC, e.rule_id
+		LIMIT greatest(n, 0)::bigint + 1
+	LOOP
+		-- which any lead has
+		IF r.kind = 'score' THEN
+			reasons := '';
+			CONTINUE;
+		END IF;
+		reasons := concat_ws('; ', nullif(reasons, ''),
+			leadscore._reason_name(r.factor, r.parameter, r.activity, r.silence, r.occurrences, r.last_seen, statement_timestamp())
+			|| ' (' || concat_ws(', ',
+				CASE WHEN round(r.counted, 1) <> 0 THEN leadscore._points_text(r.counted) END,
+				CASE WHEN round(r.counted, 1) <> 0 AND round(r.undecayed, 1) <> round(r.counted, 1)
+					 THEN replace(leadscore.label_of('word', 'was'), '%s', leadscore._points_text(r.undecayed, '')) END,
+				CASE WHEN r.disqualifies THEN leadscore.label_of('word', 'disqualifies') END) || ')');
+	END LOOP;
+	RETURN reasons;
+END
+$$;
+COMMENT ON FUNCTION leadscore.reasons(text, text, integer) IS
+'Why the lead with this key as text has its score as of now, for people to read: the n rules that say most (3; below 1: none), by the absolute value of their points, those that disqualify before all others.  In brackets the points that count, and what they were before they faded.  In the language of the session: SET leadscore.language.  Rules that fail on the lead are left out.  Empty if no rule says anything; NULL for NULL, and if there is no such lead.  Errors: as explain(model, lead_key, at), but for those of conditions.';
+
+CREATE FUNCTION leadscore.reasons(model text, lead_key anyelement, n integer DEFAULT 3) RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED COST 5000
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT leadscore.reasons(model, lead_key::text, n)
+$$;
+COMMENT ON FUNCTION leadscore.reasons(text, anyelement, integer) IS
+'Why the lead with this key has its score as of now, for people to read: see reasons(model, lead_key text, n).';
+
+CREATE FUNCTION leadscore._rule_names(rules bigint[]) RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT string_agg(coalesce(leadscore._reason_name(r.factor, r.parameter, r.activity, true, NULL, NULL, NULL), '#' || u.id), ', ' ORDER BY u.id)
+	FROM unnest(rules) u(id) LEFT JOIN leadscore.rule r ON r.id = u.id
+$$;
+COMMENT ON FUNCTION leadscore._rule_names(bigint[]) IS
+'Internal: rules by their names, for people to read; those that are gone by their numbers.';
+
+CREATE FUNCTION leadscore.changes(model text, lead_key text, since timestamptz)
+RETURNS TABLE (kind text, at timestamptz, rule_id bigint, factor text, parameter text,
+			   points_before numeric, points_now numeric, points_change numeric,
+			   cause text, from_stage text, to_stage text, from_temperature text, to_temperature text, from_grade text, to_grade text,
+			   rules_gained bigint[], rules_lost bigint[], reason text)
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+	IF since > statement_timestamp() THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'invalid_parameter_value',
+			MESSAGE = 'nothing has changed yet since a time to come';
+	END IF;
+
+	RETURN QUERY
+	SELECT d.kind, NULL::timestamptz, d.rule_id, d.factor, d.parameter, d.before, d.now, d.now - d.before,
+		   NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::bigint[], NULL::bigint[],
+		   CASE d.kind WHEN 'rule' THEN leadscore._reason_name(d.factor, d.parameter, d.activity, d.silence, d.occurrences, d.last_seen, statement_timestamp())
+				ELSE concat_ws(': ', leadscore.label_of('factor', d.factor), CASE WHEN d.factor IS NULL THEN leadscore.label_of('axis', d.axis) END, leadscore.label_of('word', d.kind)) END
+		   || ' (' || leadscore._points_text(d.now - d.before) || ')'
+	FROM (SELECT coalesce(n.kind, b.kind) AS kind, coalesce(n.rule_id, b.rule_id) AS rule_id, coalesce(n.factor, b.factor) AS factor,
+				 coalesce(n.parameter, b.parameter) AS parameter, coalesce(n.axis, b.axis) AS axis,
+				 coalesce(b.counted, 0) AS before, coalesce(n.counted, 0) AS now,
+				 coalesce(n.activity, b.activity) AS activity, coalesce(n.silence, b.silence) AS silence,
+				 n.occurrences, coalesce(n.last_seen, b.last_seen) AS last_seen
+		  FROM (SELECT a.*, concat_ws('/', a.kind, a.rule_id, a.axis, a.factor) AS line
+				FROM leadscore._account(changes.model, changes.lead_key, statement_timestamp()) a) n
+		  FULL JOIN (SELECT a.*, concat_ws('/', a.kind, a.rule_id, a.axis, a.factor) AS line
+					 FROM leadscore._account(changes.model, changes.lead_key, since) a) b ON b.line = n.line) d
+	WHERE d.kind = 'score' OR d.now <> d.before
+	ORDER BY d.kind <> 'score', d.kind <> 'rule', abs(d.now - d.before) DESC, d.rule_id, d.kind, d.axis, d.factor;
+	-- no such lead, or not for the eyes of this reader
+	IF NOT FOUND THEN
+		RETURN;
+	END IF;
+
+	RETURN QUERY
+	SELECT 'event', h.at, NULL::bigint, NULL::text, NULL::text, h.from_score::numeric, h.score::numeric, (h.score - h.from_score)::numeric,
+		   h.cause, h.from_stage, h.to_stage, h.from_temperature, h.temperature, h.from_grade, h.grade, h.gained, h.lost,
+		   leadscore.label_of('cause', h.cause)
+		   || coalesce(': ' || nullif(concat_ws('; ',
+				CASE WHEN h.from_stage <> h.to_stage THEN leadscore.label_of('stage', h.from_stage) || ' > ' || leadscore.label_of('stage', h.to_stage) END,
+				CASE WHEN h.from_temperature <> h.temperature THEN leadscore.label_of('temperature', h.from_temperature) || ' > ' || leadscore.label_of('temperature', h.temperature) END,
+				CASE WHEN h.from_grade <> h.grade THEN h.from_grade || ' > ' || h.grade END,
+				leadscore.label_of('word', 'gained') || ' ' || leadscore._rule_names(h.gained),
+				leadscore.label_of('word', 'lost') || ' ' || leadscore._rule_names(h.lost),
+				h.reason), ''), '')
+	FROM (SELECT h.at, h.xact, h.xact_order, h.from_score, h.score, h.cause, h.from_stage::text, h.to_stage::text, h.from_temperature, h.temperature,
+				 h.from_grade, h.grade, h.reason, g.gained, g.lost
+		  FROM leadscore.history h
+		  LEFT JOIN LATERAL (
+			  SELECT p.rules FROM leadscore.history p
+			  WHERE p.model = h.model AND p.lead_key = h.lead_key AND (p.at, p.xact, p.xact_order) < (h.at, h.xact, h.xact_order)
+				AND p.rules IS NOT NULL
+			  ORDER BY p.at DESC, p.xact DESC, p.xact_order DESC LIMIT 1) b ON h.rules IS NOT NULL,
+			   -- where it is known what spoke before
+			   LATERAL (SELECT CASE WHEN b.rules IS NOT NULL OR h.from_temperature IS NULL THEN
+								   nullif(ARRAY(SELECT unnest(h.rules) EXCEPT SELECT unnest(b.rules) ORDER BY 1), '{}') END AS gained,
+							   CASE WHEN b.rules IS NOT NULL THEN
+								   nullif(ARRAY(SELECT unnest(b.rules) EXCEPT SELECT unnest(h.rules) ORDER BY 1), '{}') END AS lost) g
+		  WHERE h.model = changes.model AND h.lead_key = changes.lead_key AND h.at > since) h
+	ORDER BY h.at, h.xact, h.xact_order;
+END
+$$;
+COMMENT ON FUNCTION leadscore.changes(text, text, timestamptz) IS
+'What changed in the score of the lead with this key as text since a time, and why.  First the score then and now (kind score), by today''s rules and today''s row, as score(model, lead_key, at) has it: what it did since, and what has faded.  Then each rule whose points are others by now (kind rule), and what limits and rounding made of them (cap, floor, clamp, rounding): points_change of these sums to that of the score.  Then what leadscore.history recorded since (kind event), in order: moves, temperatures, grades, the rules that each gained and lost where that is known (NULL: none, or not known), with the scores as they were; changes of the lead''s own row and of the rules are there.  reason says each in words, in the language of the session.  No rows for NULL, and if there is no such lead.  Errors: 22023 a time to come, 42501 no SELECT privilege on leadscore.history or leadscore.rule, and as explain(model, lead_key, at), but for those of conditions.';
+
+CREATE FUNCTION leadscore.changes(model text, lead_key anyelement, since timestamptz)
+RETURNS TABLE (kind text, at timestamptz, rule_id bigint, factor text, parameter text,
+			   points_before numeric, points_now numeric, points_change numeric,
+			   cause text, from_stage text, to_stage text, from_temperature text, to_temperature text, from_grade text, to_grade text,
+			   rules_gained bigint[], rules_lost bigint[], reason text)
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT * FROM leadscore.changes(model, lead_key::text, since)
+$$;
+COMMENT ON FUNCTION leadscore.changes(text, anyelement, timestamptz) IS
+'What changed in the score of the lead with this key since a time, and why: see changes(model, lead_key text, since).';
+
+--
+-- Views
+--
+
+CREATE FUNCTION leadscore._attached_models()
+RETURNS TABLE (name text, source regclass, events regclass[], time_zone text, accepted_rank integer)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT m.name, coalesce(a.source, a.target),
+		   ARRAY(SELECT s.relation FROM leadscore.activity_source s WHERE s.model = m.name),
+		   m.time_zone, m.accepted_stage::integer
+	FROM leadscore.attachment a JOIN leadscore.model m ON m.name = a.model
+$$;
+COMMENT ON FUNCTION leadscore._attached_models() IS
+'Internal: attached models, and the relations that their scores are made from, for whoever asks.';
+
+CREATE FUNCTION leadscore._readable_models()
+RETURNS TABLE (name text, explicable boolean, time_zone text, accepted_rank integer)
+LANGUAGE sql STABLE ROWS 3
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT m.name,
+		   has_table_privilege(m.source, 'SELECT') IS TRUE
+		   -- one that is gone has no rules any more
+		   AND NOT EXISTS (SELECT FROM unnest(m.events) e(relation) WHERE NOT has_table_privilege(e.relation, 'SELECT')),
+		   m.time_zone, m.accepted_rank
+	FROM leadscore._attached_models() m
+	WHERE has_table_privilege(to_regclass(format('leadscore.%I', m.name || '_scored')), 'SELECT')
+	  AND has_table_privilege(to_regclass(format('leadscore.%I', m.name || '_state')), 'SELECT')
+$$;
+COMMENT ON FUNCTION leadscore._readable_models() IS
+'Internal: attached models whose scored view the caller may read; explicable: he may also read what explain() does.';
+
+CREATE FUNCTION leadscore._scored_leads(model text)
+RETURNS TABLE (lead_key text, score integer, temperature text, temperature_label text, grade text, fit integer, engagement numeric,
+			   stage text, stage_rank integer, stage_label text, stage_since timestamptz, disqualified boolean, channel text,
+			   created_at timestamptz, scored_at timestamptz, next_change_at timestamptz, rules_version bigint, has_problem boolean,
+			   pinned_until timestamptz, pin_reason text, settle_due boolean)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED COST 1000 ROWS 2000
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format(
+		'SELECT s.lead_key::text, s.score, s.temperature, coalesce(t.label, s.temperature), s.grade, s.fit, s.engagement::numeric,
+				s.stage, s.stage_rank, coalesce(g.label, s.stage), s.stage_since, s.disqualified, s.channel,
+				x.created_at, s.scored_at, s.next_change_at, s.rules_version, s.has_problem, s.pinned_until, s.pin_reason, s.settle_due
+		 FROM leadscore.%I s
+		 JOIN leadscore.%I x ON x.lead_key = s.lead_key
+		 LEFT JOIN leadscore._labels(''temperature'') t ON t.code = s.temperature
+		 LEFT JOIN leadscore._labels(''stage'') g ON g.code = s.stage', model || '_scored', model || '_state');
+END
+$$;
+COMMENT ON FUNCTION leadscore._scored_leads(text) IS
+'Internal: what the scored view of a model shows, with the key as text and with labels.';
+
+CREATE VIEW leadscore.scored_lead WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', m.name, s.lead_key) AS key,
+	   m.name AS model,
+	   s.lead_key, s.score, s.temperature, s.temperature_label, s.grade, s.fit, s.engagement::numeric(10,2) AS engagement,
+	   s.stage, s.stage_rank, s.stage_label, s.stage_since, s.disqualified, s.channel, s.created_at, s.scored_at, s.next_change_at,
+	   s.rules_version, s.has_problem, s.pinned_until, s.pin_reason, s.settle_due
+FROM leadscore._readable_models() m, LATERAL leadscore._scored_leads(m.name) s;
+COMMENT ON VIEW leadscore.scored_lead IS
+'The leads of all attached models with their scores as of now: what the scored views of the models show, of those that the reader may read.  For a single model its own view is quicker.';
+COMMENT ON COLUMN leadscore.scored_lead.key IS 'Unique: model and lead.';
+COMMENT ON COLUMN leadscore.scored_lead.model IS 'Model by which the lead is scored.';
+COMMENT ON COLUMN leadscore.scored_lead.lead_key IS 'Key of the lead in its table, as text.';
+COMMENT ON COLUMN leadscore.scored_lead.score IS 'Score: fit plus engagement, within the model''s range, rounded down.';
+COMMENT ON COLUMN leadscore.scored_lead.temperature IS 'cold, warm or hot: by the score, cold if disqualified.';
+COMMENT ON COLUMN leadscore.scored_lead.temperature_label IS 'The same in the language of the session.';
+COMMENT ON COLUMN leadscore.scored_lead.grade IS 'Letter of the fit axis, and digit of the engagement axis if there is one: A1 is best.';
+COMMENT ON COLUMN leadscore.scored_lead.fit IS 'Who the lead is: total of the fit axis, rounded down.';
+COMMENT ON COLUMN leadscore.scored_lead.engagement IS 'What the lead does: total of the engagement axis, cut to two decimals.';
+COMMENT ON COLUMN leadscore.scored_lead.stage IS 'Stage of the funnel, as text.';
+COMMENT ON COLUMN leadscore.scored_lead.stage_rank IS 'Number that orders as stages do: below 100 exits, from 200 qualified, from 300 customers.';
+COMMENT ON COLUMN leadscore.scored_lead.stage_label IS 'Name of the stage in the language of the session.';
+COMMENT ON COLUMN leadscore.scored_lead.stage_since IS 'When the lead entered its stage.';
+COMMENT ON COLUMN leadscore.scored_lead.disqualified IS 'Does a disqualifying rule match?';
+COMMENT ON COLUMN leadscore.scored_lead.channel IS 'Acquisition channel: the first one known of the lead.';
+COMMENT ON COLUMN leadscore.scored_lead.created_at IS 'When the lead arose, by the model''s created_at; NULL: not known.';
+COMMENT ON COLUMN leadscore.scored_lead.scored_at IS 'When the stored values were worked out.';
+COMMENT ON COLUMN leadscore.scored_lead.next_change_at IS 'When time alone changes the values next; NULL: never.';
+COMMENT ON COLUMN leadscore.scored_lead.rules_version IS 'Version of the model by which the stored values were worked out.';
+COMMENT ON COLUMN leadscore.scored_lead.has_problem IS 'Did a rule fail on this lead?  See leadscore.problem.';
+COMMENT ON COLUMN leadscore.scored_lead.pinned_until IS 'Until when automatic transitions leave the lead where it is; NULL: they do not.';
+COMMENT ON COLUMN leadscore.scored_lead.pin_reason IS 'Why the lead is pinned.';
+COMMENT ON COLUMN leadscore.scored_lead.settle_due IS 'May the stage be behind what is shown of the score?  The next write of the lead, or leadscore.advance(), settles it.';
+
+CREATE FUNCTION leadscore._hot_leads(model text, explicable boolean)
+RETURNS TABLE (place bigint, lead_key text, score integer, temperature text, temperature_label text, grade text, fit integer, engagement numeric,
+			   stage text, stage_rank integer, stage_label text, channel text, reasons text, next_action text)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED COST 100000 ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format(
+		'SELECT h.ordinality, h.lead_key, h.score, h.temperature, leadscore.label_of(''temperature'', h.temperature), h.grade, h.fit,
+				trunc(h.engagement::numeric, 2), h.stage, h.stage_rank, leadscore.label_of(''stage'', h.stage), h.channel,
+				CASE WHEN $1 THEN leadscore.reasons(%1$L, h.lead_key, 3) END, %2$s
+		 FROM leadscore.hot_list(%1$L, 100) WITH ORDINALITY h',
+		model,
+		-- a playbook says what is next, where there are playbooks
+		CASE WHEN to_regprocedure('leadscore._next_action(text, anyelement, text, text, text)') IS NULL THEN 'NULL::text'
+			 ELSE format('leadscore._next_action(%L, h.lead_key::%s, h.temperature, h.grade, h.stage)', model, leadscore._state_key_type(model)) END)
+	USING explicable;
+END
+$$;
+COMMENT ON FUNCTION leadscore._hot_leads(text, boolean) IS
+'Internal: the hot list of a model, with reasons if they can be given.';
+
+CREATE VIEW leadscore.hot_lead WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', m.name, h.lead_key) AS key,
+	   m.name AS model,
+	   h.place, h.lead_key, h.score, h.temperature, h.temperature_label, h.grade, h.fit, h.engagement::numeric(10,2) AS engagement,
+	   h.stage, h.stage_rank, h.stage_label, h.channel, h.reasons, h.next_action
+FROM leadscore._readable_models() m, LATERAL leadscore._hot_leads(m.name, m.explicable) h;
+COMMENT ON VIEW leadscore.hot_lead IS
+'Whom to call now, and why: of each attached model the 100 leads with the highest scores as of now, as leadscore.hot_list() has them: without those that are disqualified, have left the funnel, have bought or do not consent.  They need not all be hot.';
+COMMENT ON COLUMN leadscore.hot_lead.key IS 'Unique: model and lead.';
+COMMENT ON COLUMN leadscore.hot_lead.model IS 'Model by which the lead is scored.';
+COMMENT ON COLUMN leadscore.hot_lead.place IS 'Place on the model''s list; 1 is best.';
+COMMENT ON COLUMN leadscore.hot_lead.lead_key IS 'Key of the lead in its table, as text.';
+COMMENT ON COLUMN leadscore.hot_lead.score IS 'Score as of now.';
+COMMENT ON COLUMN leadscore.hot_lead.temperature IS 'cold, warm or hot.';
+COMMENT ON COLUMN leadscore.hot_lead.temperature_label IS 'The same in the language of the session.';
+COMMENT ON COLUMN leadscore.hot_lead.grade IS 'Grade as of now.';
+COMMENT ON COLUMN leadscore.hot_lead.fit IS 'Who the lead is: total of the fit axis, rounded down.';
+COMMENT ON COLUMN leadscore.hot_lead.engagement IS 'What the lead does: total of the engagement axis, cut to two decimals.';
+COMMENT ON COLUMN leadscore.hot_lead.stage IS 'Stage of the funnel, as text.';
+COMMENT ON COLUMN leadscore.hot_lead.stage_rank IS 'Number that orders as stages do.';
+COMMENT ON COLUMN leadscore.hot_lead.stage_label IS 'Name of the stage in the language of the session.';
+COMMENT ON COLUMN leadscore.hot_lead.channel IS 'Acquisition channel.';
+COMMENT ON COLUMN leadscore.hot_lead.reasons IS 'The three rules that say most, in the language of the session, as leadscore.reasons() has them; NULL if the reader has no SELECT privilege on what the model reads: its source and the tables of events.';
+COMMENT ON COLUMN leadscore.hot_lead.next_action IS 'What to do next, by the model''s playbook; NULL: nothing in particular.';
+
+CREATE FUNCTION leadscore._contributions(model text)
+RETURNS TABLE (lead_key text, kind text, rule_id bigint, factor text, parameter text, significance text, axis text,
+			   points numeric, occurrences bigint, faded_points numeric, counted_points numeric, last_seen timestamptz, shadowed boolean)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED COST 100000 ROWS 2000
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format(
+		'SELECT s.lead_key::text, a.kind, a.rule_id, a.factor, a.parameter, a.significance, a.axis, a.points, a.occurrences,
+				a.decayed, a.counted, a.last_seen, a.shadowed
+		 FROM leadscore.%I s, LATERAL leadscore._account(%L, s.lead_key, statement_timestamp()) a
+		 WHERE s.lead_exists AND a.kind <> ''score''', model || '_state', model);
+END
+$$;
+COMMENT ON FUNCTION leadscore._contributions(text) IS
+'Internal: why each lead of a model has its score.';
+
+CREATE VIEW leadscore.contribution WITH (security_invoker = true) AS
+SELECT CASE WHEN c.rule_id IS NULL THEN pg_catalog.concat_ws('/', m.name, c.lead_key, c.kind, c.axis, c.factor)
+			ELSE pg_catalog.concat_ws('/', m.name, c.lead_key, c.rule_id) END AS key,
+	   m.name AS model,
+	   c.lead_key, c.kind, c.rule_id, c.factor, c.parameter, c.significance, c.axis, c.points, c.occurrences, c.faded_points,
+	   c.counted_points, c.last_seen, c.shadowed
+FROM leadscore._readable_models() m, LATERAL leadscore._contributions(m.name) c
+WHERE m.explicable;
+COMMENT ON VIEW leadscore.contribution IS
+'What each rule contributes to the score of each lead as of now, one row for each rule that says something of a lead, as leadscore.explain() has them; and what limits and rounding make of the sum.  counted_points of all rows of a lead sum to its score.  Models of which the reader has no SELECT privilege on the source and the tables of events are left out.  A rule that fails on a lead says nothing of it.';
+COMMENT ON COLUMN leadscore.contribution.key IS 'Unique: model, lead and rule; without a rule, kind, axis and factor.';
+COMMENT ON COLUMN leadscore.contribution.model IS 'Model.';
+COMMENT ON COLUMN leadscore.contribution.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.contribution.kind IS 'rule, or what changed the sum: cap, floor (of a factor), clamp (to the range of an axis or of the score), rounding.';
+COMMENT ON COLUMN leadscore.contribution.rule_id IS 'Rule; NULL for other kinds.';
+COMMENT ON COLUMN leadscore.contribution.factor IS 'Factor of the rule or of the limit; NULL: of none.';
+COMMENT ON COLUMN leadscore.contribution.parameter IS 'What the rule looks for.';
+COMMENT ON COLUMN leadscore.contribution.significance IS 'key, acceptable or negative.';
+COMMENT ON COLUMN leadscore.contribution.axis IS 'fit or engagement; NULL: the score as a whole.';
+COMMENT ON COLUMN leadscore.contribution.points IS 'Points of the rule, of an activity rule for each event.';
+COMMENT ON COLUMN leadscore.contribution.occurrences IS 'Events of an activity rule; NULL: the rule is about the lead''s own row.';
+COMMENT ON COLUMN leadscore.contribution.faded_points IS 'Points that all the events come to as of now.';
+COMMENT ON COLUMN leadscore.contribution.counted_points IS 'Points that count: 0 if another rule of the factor is better.';
+COMMENT ON COLUMN leadscore.contribution.last_seen IS 'When the latest event of the rule was; NULL: there is none.';
+COMMENT ON COLUMN leadscore.contribution.shadowed IS 'Does another rule of the factor count in its place?';
+
+CREATE FUNCTION leadscore._furthest(model text)
+RETURNS TABLE (lead_key text, furthest_rank integer, was_hot boolean, first_at timestamptz)
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT h.lead_key, pg_catalog.max(greatest(h.from_stage::integer, h.to_stage::integer)),
+		   coalesce(pg_catalog.bool_or(h.temperature = 'hot' OR h.from_temperature = 'hot'), false), pg_catalog.min(h.at)
+	FROM leadscore.history h WHERE h.model = _furthest.model GROUP BY h.lead_key;
+END;
+COMMENT ON FUNCTION leadscore._furthest(text) IS
+'Internal: what the history of a model says of each lead as a whole.';
+
+CREATE FUNCTION leadscore._score_bands(model text)
+RETURNS TABLE (band_from bigint, leads bigint, hot bigint, warm bigint, cold bigint, customers bigint, exited bigint)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED COST 100000 ROWS 20
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format(
+		'SELECT (floor(s.score / 10.0) * 10)::bigint, count(*), count(*) FILTER (WHERE s.temperature = ''hot''),
+				count(*) FILTER (WHERE s.temperature = ''warm''), count(*) FILTER (WHERE s.temperature = ''cold''),
+				count(*) FILTER (WHERE greatest(s.stage_rank, f.furthest_rank) >= leadscore.stage_rank(''customer'')),
+				count(*) FILTER (WHERE greatest(s.stage_rank, f.furthest_rank) < leadscore.stage_rank(''customer'') AND s.stage_rank < 100)
+		 FROM leadscore.%I s LEFT JOIN leadscore._furthest(%L) f ON f.lead_key = s.lead_key::text COLLATE "C"
+		 GROUP BY 1', model || '_scored', model);
+END
+$$;
+COMMENT ON FUNCTION leadscore._score_bands(text) IS
+'Internal: the leads of a model by score, in bands of ten.';
+
+CREATE VIEW leadscore.score_distribution WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', m.name, b.band_from) AS key,
+	   m.name AS model,
+	   b.band_from,
+	   b.band_from + 9 AS band_to,
+	   b.leads,
+	   pg_catalog.round(b.leads / pg_catalog.sum(b.leads) OVER (PARTITION BY m.name), 4) AS leads_share,
+	   b.hot, b.warm, b.cold,
+	   b.customers,
+	   b.exited,
+	   b.leads - b.customers - b.exited AS still_open,
+	   pg_catalog.round(b.customers::numeric / b.leads, 4) AS conversion_rate,
+	   pg_catalog.round(b.customers::numeric / nullif(b.customers + b.exited, 0), 4) AS closed_conversion_rate
+FROM leadscore._readable_models() m, LATERAL leadscore._score_bands(m.name) b;
+COMMENT ON VIEW leadscore.score_distribution IS
+'How many leads of each attached model have which score as of now, in bands of ten, and how many of them became customers.  A band without leads has no row.  The score is that of now: what a lead did before it bought has faded since.  Needs SELECT on leadscore.history.';
+COMMENT ON COLUMN leadscore.score_distribution.key IS 'Unique: model and band.';
+COMMENT ON COLUMN leadscore.score_distribution.model IS 'Model.';
+COMMENT ON COLUMN leadscore.score_distribution.band_from IS 'Lowest score of the band.';
+COMMENT ON COLUMN leadscore.score_distribution.band_to IS 'Highest score of the band.';
+COMMENT ON COLUMN leadscore.score_distribution.leads IS 'Leads with such a score as of now.';
+COMMENT ON COLUMN leadscore.score_distribution.leads_share IS 'leads, divided by all leads of the model.';
+COMMENT ON COLUMN leadscore.score_distribution.hot IS 'Those of them that are hot.';
+COMMENT ON COLUMN leadscore.score_distribution.warm IS 'Those of them that are warm.';
+COMMENT ON COLUMN leadscore.score_distribution.cold IS 'Those of them that are cold.';
+COMMENT ON COLUMN leadscore.score_distribution.customers IS 'Those of leads that ever became customers, up to today.';
+COMMENT ON COLUMN leadscore.score_distribution.exited IS 'Those of leads that never became customers and are in an exit today (nurture, lost, disqualified).';
+COMMENT ON COLUMN leadscore.score_distribution.still_open IS 'Those of leads that are neither.';
+COMMENT ON COLUMN leadscore.score_distribution.conversion_rate IS 'customers, divided by leads: those still open count against it.';
+COMMENT ON COLUMN leadscore.score_distribution.closed_conversion_rate IS 'customers, divided by customers and exited together; NULL if there are none.';
+
+CREATE FUNCTION leadscore._temperature_cohorts(model text, time_zone text, accepted_rank integer)
+RETURNS TABLE (month date, channel text, leads bigint, ever_hot bigint, hot bigint, warm bigint, cold bigint, accepted bigint, customers bigint)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED COST 100000 ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY EXECUTE format(
+		'SELECT date_trunc(''month'', coalesce(x.created_at, f.first_at, x.stage_since) AT TIME ZONE $1)::date, s.channel, count(*),
+				count(*) FILTER (WHERE s.temperature = ''hot'' OR f.was_hot), count(*) FILTER (WHERE s.temperature = ''hot''),
+				count(*) FILTER (WHERE s.temperature = ''warm''), count(*) FILTER (WHERE s.temperature = ''cold''),
+				count(*) FILTER (WHERE greatest(s.stage_rank, f.furthest_rank) >= $2),
+				count(*) FILTER (WHERE greatest(s.stage_rank, f.furthest_rank) >= leadscore.stage_rank(''customer''))
+		 FROM leadscore.%I s JOIN leadscore.%I x ON x.lead_key = s.lead_key
+		 LEFT JOIN leadscore._furthest(%L) f ON f.lead_key = s.lead_key::text COLLATE "C"
+		 GROUP BY 1, 2', model || '_scored', model || '_state', model)
+	USING time_zone, accepted_rank;
+END
+$$;
+COMMENT ON FUNCTION leadscore._temperature_cohorts(text, text, integer) IS
+'Internal: the leads of a model by the month in which they arose and by channel.';
+
+CREATE VIEW leadscore.temperature_by_channel WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', c.model, pg_catalog.to_char(c.month, 'YYYY-MM'), c.channel) AS key,
+	   c.model, c.month, c.channel, c.leads, c.ever_hot, c.hot, c.warm, c.cold, c.accepted, c.customers, c.cost,
+	   pg_catalog.round(c.ever_hot::numeric / nullif(c.leads, 0), 4) AS ever_hot_share,
+	   pg_catalog.round(c.accepted::numeric / nullif(c.leads, 0), 4) AS accepted_share,
+	   pg_catalog.round(c.customers::numeric / nullif(c.leads, 0), 4) AS customers_share,
+	   pg_catalog.round(c.cost / nullif(c.leads, 0), 2) AS cost_per_lead,
+	   pg_catalog.round(c.cost / nullif(c.ever_hot, 0), 2) AS cost_per_hot,
+	   pg_catalog.round(c.cost / nullif(c.accepted, 0), 2) AS cost_per_accepted,
+	   pg_catalog.round(c.cost / nullif(c.customers, 0), 2) AS cost_per_customer
+FROM (SELECT u.model, u.month, u.channel,
+			 pg_catalog.sum(u.leads)::bigint AS leads, pg_catalog.sum(u.ever_hot)::bigint AS ever_hot,
+			 pg_catalog.sum(u.hot)::bigint AS hot, pg_catalog.sum(u.warm)::bigint AS warm, pg_catalog.sum(u.cold)::bigint AS cold,
+			 pg_catalog.sum(u.accepted)::bigint AS accepted, pg_catalog.sum(u.customers)::bigint AS customers,
+			 pg_catalog.sum(u.cost) AS cost
+	  FROM (SELECT m.name AS model, t.month, t.channel, t.leads, t.ever_hot, t.hot, t.warm, t.cold, t.accepted, t.customers, NULL::numeric AS cost
+			FROM leadscore._readable_models() m, LATERAL leadscore._temperature_cohorts(m.name, m.time_zone, m.accepted_rank) t
+			UNION ALL
+			SELECT m.name, k.month, k.channel, 0, 0, 0, 0, 0, 0, 0, k.cost
+			FROM leadscore._readable_models() m JOIN leadscore.channel_cost k ON k.model = m.name) u
+	  GROUP BY u.model, u.month, u.channel) c;
+COMMENT ON VIEW leadscore.temperature_by_channel IS
+'How hot the leads of each channel get, and what that costs: leads that are there now, by the month in which they arose, and the costs of the channel in that month.  Cohorts of late have had less time to get hot and to buy.  Needs SELECT on leadscore.history and leadscore.channel_cost.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.key IS 'Unique: model, month and channel.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.model IS 'Model.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.month IS 'Month of the cohort, as its first day, in the model''s time zone: that in which a lead arose by the model''s created_at, else that of its first row of leadscore.history.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.channel IS 'Acquisition channel; NULL: leads without one.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.leads IS 'Leads that arose in the month; those that were deleted are left out.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.ever_hot IS 'Those of them that are hot now or ever were, by leadscore.history.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.hot IS 'Those of leads that are hot now; hot, warm and cold sum to leads.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.warm IS 'Those of leads that are warm now.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.cold IS 'Those of leads that are cold now.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.accepted IS 'Those of leads that ever came to the model''s accepted_stage or beyond, up to today.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.customers IS 'Those of leads that ever became customers, up to today.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.cost IS 'What the channel cost in the month, by leadscore.channel_cost; NULL: not known.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.ever_hot_share IS 'ever_hot, divided by leads.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.accepted_share IS 'accepted, divided by leads.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.customers_share IS 'customers, divided by leads.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.cost_per_lead IS 'cost, divided by leads; NULL if there are none or the cost is not known.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.cost_per_hot IS 'cost, divided by ever_hot; NULL if there are none or the cost is not known.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.cost_per_accepted IS 'cost, divided by accepted; NULL if there are none or the cost is not known.';
+COMMENT ON COLUMN leadscore.temperature_by_channel.cost_per_customer IS 'cost, divided by customers; NULL if there are none or the cost is not known.';
+
+CREATE FUNCTION leadscore._rule_statistics(model text)
+RETURNS TABLE (rule_id bigint, factor text, parameter text, significance text, axis text, activity text, points double precision,
+			   enabled boolean, disqualifies boolean, leads bigint, customers bigint, hits bigint, customers_hit bigint,
+			   shadowed bigint, counted_points numeric)
+LANGUAGE plpgsql STABLE STRICT PARALLEL RESTRICTED COST 100000 ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	-- each lead has one row of kind score
+	RETURN QUERY EXECUTE format(
+		'WITH said AS MATERIALIZED (
+			SELECT a.kind, a.rule_id, count(*) AS n,
+				   count(*) FILTER (WHERE greatest(s.stage::integer, f.furthest_rank) >= leadscore.stage_rank(''customer'')) AS customers,
+				   count(*) FILTER (WHERE a.shadowed) AS shadowed, sum(a.counted) AS counted
+			FROM leadscore.%I s
+			CROSS JOIN LATERAL leadscore._account(%2$L, s.lead_key, statement_timestamp()) a
+			LEFT JOIN leadscore._furthest(%2$L) f ON f.lead_key = s.lead_key::text COLLATE "C"
+			WHERE s.lead_exists AND a.kind IN (''rule'', ''score'')
+			GROUP BY a.kind, a.rule_id)
+		 SELECT r.id, r.factor, r.parameter, r.significance, f.axis, r.activity, r.points, r.enabled, r.disqualifies,
+				coalesce(w.n, 0), coalesce(w.customers, 0), coalesce(t.n, 0), coalesce(t.customers, 0), coalesce(t.shadowed, 0), coalesce(t.counted, 0)
+		 FROM leadscore.rule r
+		 JOIN leadscore.factor f ON f.model = r.model AND f.name = r.factor
+		 LEFT JOIN said w ON w.kind = ''score''
+		 LEFT JOIN said t ON t.kind = ''rule'' AND t.rule_id = r.id
+		 WHERE r.model = %2$L', model || '_state', model);
+END
+$$;
+COMMENT ON FUNCTION leadscore._rule_statistics(text) IS
+'Internal: what each rule of a model says of its leads.';
+
+CREATE VIEW leadscore.rule_statistics WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', m.name, s.rule_id) AS key,
+	   m.name AS model,
+	   s.rule_id, s.factor, s.parameter, s.significance, s.axis, s.activity, s.points, s.enabled,
+	   s.leads,
+	   s.hits,
+	   pg_catalog.round(s.hits::numeric / nullif(s.leads, 0), 4) AS hit_rate,
+	   s.customers_hit AS customers,
+	   pg_catalog.round(s.customers_hit::numeric / nullif(s.hits, 0), 4) AS conversion_with,
+	   pg_catalog.round((s.customers - s.customers_hit)::numeric / nullif(s.leads - s.hits, 0), 4) AS conversion_without,
+	   pg_catalog.round(s.customers_hit::numeric * s.leads / nullif(s.hits::numeric * s.customers, 0), 4) AS lift,
+	   s.hits - s.shadowed AS counting_hits,
+	   s.counted_points AS points_at_work,
+	   s.enabled AND s.leads > 0 AND s.hits = 0 AS dead,
+	   s.enabled AND s.hits > 0 AND s.shadowed = s.hits AND NOT s.disqualifies AS shadowed
+FROM leadscore._readable_models() m, LATERAL leadscore._rule_statistics(m.name) s
+WHERE m.explicable;
+COMMENT ON VIEW leadscore.rule_statistics IS
+'What each rule of each attached model does: how many leads it speaks of as of now, how many of those became customers, and whether it is of any use.  Leads are those there are now and that the reader may see; what a rule says is as of now, what became of the lead may be of long ago.  Models of which the reader has no SELECT privilege on the source and the tables of events are left out.  Needs SELECT on leadscore.rule, leadscore.factor and leadscore.history.';
+COMMENT ON COLUMN leadscore.rule_statistics.key IS 'Unique: model and rule.';
+COMMENT ON COLUMN leadscore.rule_statistics.model IS 'Model.';
+COMMENT ON COLUMN leadscore.rule_statistics.rule_id IS 'Rule.';
+COMMENT ON COLUMN leadscore.rule_statistics.factor IS 'Factor it belongs to.';
+COMMENT ON COLUMN leadscore.rule_statistics.parameter IS 'What it looks for.';
+COMMENT ON COLUMN leadscore.rule_statistics.significance IS 'key, acceptable or negative.';
+COMMENT ON COLUMN leadscore.rule_statistics.axis IS 'fit or engagement.';
+COMMENT ON COLUMN leadscore.rule_statistics.activity IS 'Activity source whose events it is about; NULL: the lead''s own row.';
+COMMENT ON COLUMN leadscore.rule_statistics.points IS 'Its points, of an activity rule for each event.';
+COMMENT ON COLUMN leadscore.rule_statistics.enabled IS 'Does it speak at all?';
+COMMENT ON COLUMN leadscore.rule_statistics.leads IS 'Leads of the model.';
+COMMENT ON COLUMN leadscore.rule_statistics.hits IS 'Those of them that the rule says something of, whether or not it counts.';
+COMMENT ON COLUMN leadscore.rule_statistics.hit_rate IS 'hits, divided by leads.';
+COMMENT ON COLUMN leadscore.rule_statistics.customers IS 'Those of hits that ever became customers, up to today.';
+COMMENT ON COLUMN leadscore.rule_statistics.conversion_with IS 'customers, divided by hits.';
+COMMENT ON COLUMN leadscore.rule_statistics.conversion_without IS 'Of the leads that are no hits, those that ever became customers, divided by all that are no hits.';
+COMMENT ON COLUMN leadscore.rule_statistics.lift IS 'conversion_with, divided by the conversion of all leads: above 1, hits buy more often than leads do on the whole; NULL without hits or customers.';
+COMMENT ON COLUMN leadscore.rule_statistics.counting_hits IS 'Those of hits for which no better rule of the factor counts in its place.';
+COMMENT ON COLUMN leadscore.rule_statistics.points_at_work IS 'Points that the rule contributes to all scores together, before limits of factors, axes and scores.';
+COMMENT ON COLUMN leadscore.rule_statistics.dead IS 'Is it enabled without a hit, although there are leads?';
+COMMENT ON COLUMN leadscore.rule_statistics.shadowed IS 'Does it never count, because a better rule of its factor always does?  One that disqualifies is not shadowed.';
+
+CREATE VIEW leadscore.lead_history WITH (security_invoker = true) AS
+SELECT pg_catalog.concat_ws('/', h.model, h.lead_key, h.xact, h.xact_order, extract(epoch FROM h.at)) AS key,
+	   h.model,
+	   h.lead_key,
+	   h.at,
+	   h.recorded_at,
+	   h.cause,
+	   h.automatic,
+	   h.listed,
+	   h.from_stage::text COLLATE "C" AS from_stage,
+	   h.from_stage::integer AS from_stage_rank,
+	   h.to_stage::text COLLATE "C" AS to_stage,
+	   h.to_stage::integer AS to_stage_rank,
+	   (h.from_stage::integer <> h.to_stage::integer) IS NOT FALSE AS moved,
+	   h.from_temperature,
+	   h.temperature AS to_temperature,
+	   h.announced,
+	   h.from_grade,
+	   h.grade AS to_grade,
+	   h.from_score,
+	   h.score AS to_score,
+	   pg_catalog.floor(h.fit + 1e-9)::integer AS fit,
+	   pg_catalog.trunc(h.engagement::numeric, 2)::numeric(10,2) AS engagement,
+	   h.disqualified,
+	   h.channel,
+	   h.rules_version,
+	   h.changed_by,
+	   h.reason
+FROM leadscore.history h;
+COMMENT ON VIEW leadscore.lead_history IS
+'History of the leads in types that any tool reads: one row for every change of a lead''s fit, temperature, grade or stage.';
+COMMENT ON COLUMN leadscore.lead_history.key IS 'Unique: model, lead, transaction, order within it, and time.';
+COMMENT ON COLUMN leadscore.lead_history.model IS 'Model by which the lead was scored.';
+COMMENT ON COLUMN leadscore.lead_history.lead_key IS 'Key of the lead, as text.';
+COMMENT ON COLUMN leadscore.lead_history.at IS 'When the change was true.';
+COMMENT ON COLUMN leadscore.lead_history.recorded_at IS 'When it was recorded: later than at if time alone made the change and nobody looked.';
+COMMENT ON COLUMN leadscore.lead_history.cause IS 'What made it: see leadscore.history.';
+COMMENT ON COLUMN leadscore.lead_history.automatic IS 'Was the stage moved by an automatic transition?';
+COMMENT ON COLUMN leadscore.lead_history.listed IS 'Is the move of the stage in leadscore.transition?';
+COMMENT ON COLUMN leadscore.lead_history.from_stage IS 'Stage before, as text; NULL in the first row of a lead.';
+COMMENT ON COLUMN leadscore.lead_history.from_stage_rank IS 'Its rank.';
+COMMENT ON COLUMN leadscore.lead_history.to_stage IS 'Stage from then on, as text.';
+COMMENT ON COLUMN leadscore.lead_history.to_stage_rank IS 'Its rank: a number that orders as stages do.';
+COMMENT ON COLUMN leadscore.lead_history.moved IS 'Did the lead enter the stage with this row?';
+COMMENT ON COLUMN leadscore.lead_history.from_temperature IS 'Temperature before; NULL in the first row of a lead.';
+COMMENT ON COLUMN leadscore.lead_history.to_temperature IS 'Temperature from then on.';
+COMMENT ON COLUMN leadscore.lead_history.announced IS 'Temperature that was announced with this change; NULL: none was.';
+COMMENT ON COLUMN leadscore.lead_history.from_grade IS 'Grade before; NULL in the first row of a lead.';
+COMMENT ON COLUMN leadscore.lead_history.to_grade IS 'Grade from then on.';
+COMMENT ON COLUMN leadscore.lead_history.from_score IS 'Score as it was last recorded; NULL in the first row of a lead.';
+COMMENT ON COLUMN leadscore.lead_history.to_score IS 'Score at that moment.';
+COMMENT ON COLUMN leadscore.lead_history.fit IS 'Total of the fit axis at that moment, rounded down.';
+COMMENT ON COLUMN leadscore.lead_history.engagement IS 'Total of the engagement axis at that moment, cut to two decimals.';
+COMMENT ON COLUMN leadscore.lead_history.disqualified IS 'Did a disqualifying rule match?';
+COMMENT ON COLUMN leadscore.lead_history.channel IS 'Acquisition channel of the lead.';
+COMMENT ON COLUMN leadscore.lead_history.rules_version IS 'Version of the model.';
+COMMENT ON COLUMN leadscore.lead_history.changed_by IS 'Who was logged in to the session that made the change.';
+COMMENT ON COLUMN leadscore.lead_history.reason IS 'What was given as a reason.';
 
 --
 -- What if: drafts, what they would change, publishing and taking back

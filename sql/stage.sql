@@ -27,7 +27,7 @@ INSERT INTO leadscore.rule (model, factor, activity, condition, points, half_lif
 CREATE VIEW told AS
 	SELECT model, lead_key AS lead, row_number() OVER w AS n, cause, CASE WHEN automatic THEN 'auto' ELSE '' END AS auto, CASE WHEN listed THEN '' ELSE 'no' END AS listed,
 		   from_stage::text, to_stage::text, from_temperature || ' -> ' || temperature AS temperature, from_grade || ' -> ' || grade AS grade, score, announced, reason
-	FROM leadscore.history WINDOW w AS (PARTITION BY model, lead_key ORDER BY at, xact, xact_order);
+	FROM leadscore.history WHERE model LIKE 'stg%' WINDOW w AS (PARTITION BY model, lead_key ORDER BY at, xact, xact_order);
 
 --
 -- Conditions
@@ -83,7 +83,7 @@ SELECT lead_key, stage FROM leadscore.stg_scored ORDER BY 1;
 ROLLBACK;
 INSERT INTO visit (lead, page) VALUES (3, 'pricing'), (3, 'pricing'), (1, 'pricing');
 SELECT * FROM told WHERE lead = '3' OR n > 2 ORDER BY lead, n;
-SELECT count(DISTINCT (at, xact)), array_agg(xact_order ORDER BY xact_order) FROM leadscore.history WHERE lead_key = '3' AND automatic AND to_stage::text IN ('mql', 'sal');
+SELECT count(DISTINCT (at, xact)), array_agg(xact_order ORDER BY xact_order) FROM leadscore.history WHERE model = 'stg' AND lead_key = '3' AND automatic AND to_stage::text IN ('mql', 'sal');
 
 --
 -- By hand

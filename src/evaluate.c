@@ -30,6 +30,7 @@ typedef struct LenientEvaluation
 {
 	const TimestampTz *at;
 	Evaluation *result;
+	Account    *account;		/* or NULL */
 	const Bitmapset *failed;	/* rules to be left out */
 	bool		no_rules;		/* leave out all of them */
 } LenientEvaluation;
@@ -143,6 +144,7 @@ count_activities(Rulebook *rulebook, const Activities *did, Evaluation *result,
 			spoken->points = rule->points * value.weight;
 			spoken->occurrences = value.occurrences;
 			spoken->weight = value.weight;
+			spoken->last_seen = entry != NULL ? entry->last : DT_NOBEGIN;
 		}
 	}
 }
@@ -396,6 +398,7 @@ evaluate_row(Rulebook *rulebook, Evaluation *result, Account *account,
 				spoken->points = rule->points;
 				spoken->occurrences = 0;
 				spoken->weight = 1;
+				spoken->last_seen = DT_NOBEGIN;
 			}
 		}
 	}
@@ -475,6 +478,16 @@ evaluate_pinned(Rulebook *rulebook, const TimestampTz *at, Evaluation *result,
 	PG_END_TRY();
 }
 
+static void
+start_account(const Rulebook *rulebook, Account *account)
+{
+	account->nspoken = 0;
+	account->spoken = palloc(sizeof(SpokenRule) * (rulebook->nrules + 1));
+	account->nadjustments = 0;
+	account->adjustments = palloc(sizeof(Adjustment) *
+								  (rulebook->nfactors + NUM_AXES + 1));
+}
+
 /*
  * evaluate
  *		Score the row in the rulebook's slot.
@@ -490,13 +503,7 @@ evaluate(Rulebook *rulebook, const TimestampTz *at, Evaluation *result,
 		 Account *account)
 {
 	if (account != NULL)
-	{
-		account->nspoken = 0;
-		account->spoken = palloc(sizeof(SpokenRule) * (rulebook->nrules + 1));
-		account->nadjustments = 0;
-		account->adjustments = palloc(sizeof(Adjustment) *
-									  (rulebook->nfactors + NUM_AXES + 1));
-	}
+		start_account(rulebook, account);
 
 	/* the usual case: nothing to set up, nothing to set right */
 	if (likely(rulebook->all_direct && account == NULL &&
@@ -637,11 +644,13 @@ evaluate_for_guard(Rulebook *rulebook, void *arg)
 {
 	LenientEvaluation *lenient = (LenientEvaluation *) arg;
 
+	if (lenient->account != NULL)
+		start_account(rulebook, lenient->account);
 	if (rulebook->uses_settings || rulebook->calls_user_code)
-		evaluate_pinned(rulebook, lenient->at, lenient->result, NULL,
+		evaluate_pinned(rulebook, lenient->at, lenient->result, lenient->account,
 						lenient->failed, lenient->no_rules);
 	else
-		evaluate_row(rulebook, lenient->result, NULL,
+		evaluate_row(rulebook, lenient->result, lenient->account,
 					 lenient->failed, lenient->no_rules);
 }
 
@@ -655,13 +664,13 @@ evaluate_for_guard(Rulebook *rulebook, void *arg)
  * behind, so that it should be one that is reset for each row.  If an error is
  * no rule's in particular, no rule matches.  Errors that are not the fault of a
  * condition are thrown: cancelled queries, lack of memory, failures of the
- * server.
+ * server.  'account' is as of evaluate().
  */
 int
 evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
-				   Evaluation *result, RuleFailure **failures)
+				   Evaluation *result, Account *account, RuleFailure **failures)
 {
-	LenientEvaluation lenient = {at, result, NULL, false};
+	LenientEvaluation lenient = {at, result, account, NULL, false};
 	Bitmapset  *failed = NULL;
 	RuleFailure failure;
 	int			nfailures = 0;
@@ -669,7 +678,7 @@ evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
 	*failures = NULL;
 	if (!rulebook->can_fail)
 	{
-		evaluate(rulebook, at, result, NULL);
+		evaluate(rulebook, at, result, account);
 		return 0;
 	}
 

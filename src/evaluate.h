@@ -62,6 +62,8 @@ typedef struct SpokenRule
 								 * was best */
 	int64		occurrences;	/* of an activity rule */
 	double		weight;
+	TimestampTz last_seen;		/* of an activity rule; DT_NOBEGIN if there was
+								 * no event */
 } SpokenRule;
 
 /* What the caps and floors changed, for explain. */
@@ -101,7 +103,8 @@ extern bool run_guarded(Rulebook *rulebook, GuardedWork work, void *arg,
 extern void evaluate(Rulebook *rulebook, const TimestampTz *at,
 					 Evaluation *result, Account *account);
 extern int	evaluate_leniently(Rulebook *rulebook, const TimestampTz *at,
-							   Evaluation *result, RuleFailure **failures);
+							   Evaluation *result, Account *account,
+							   RuleFailure **failures);
 extern int32 find_rule(const Rulebook *rulebook, int64 id);
 extern void evaluate_stored(Rulebook *rulebook, const RowPart *row,
 							const Activities *did, Evaluation *result);

@@ -293,7 +293,7 @@ evaluate_by_row(LiveLead *lead, TimestampTz at, Activities *did)
 		if (rulebook->runs_queries && IsInParallelMode())
 			evaluate(rulebook, &at, &lead->result, NULL);
 		else
-			(void) evaluate_leniently(rulebook, &at, &lead->result, &failures);
+			(void) evaluate_leniently(rulebook, &at, &lead->result, NULL, &failures);
 	}
 	PG_FINALLY();
 	{

@@ -2,7 +2,7 @@
  *
  * score.c
  *	  SQL face: score, fit, engagement, temperature, grade, disqualified,
- *	  evaluate, explain.
+ *	  evaluate, explain, _account.
  *
  * Each function comes in three shapes.  One takes the lead as a record.
  * Another takes just the columns that the rules read; the planner puts it in
@@ -270,17 +270,23 @@ call_site(FunctionCallInfo fcinfo)
 
 /*
  * Evaluate the lead in the slot, with what it did, as of now or of the call's
- * own time.
+ * own time; leniently, what ends in an error does not match.
  */
 static void
-evaluate_call(CallState *state, Evaluation *result, Account *account)
+evaluate_call_or_not(CallState *state, Evaluation *result, Account *account,
+					 bool leniently)
 {
 	Rulebook   *rulebook = state->rulebook;
+	TimestampTz *at = state->has_at ? &state->at : NULL;
 	Activities	did;
+	RuleFailure *failures;
 
 	if (likely(rulebook->nterms == 0))
 	{
-		evaluate(rulebook, state->has_at ? &state->at : NULL, result, account);
+		if (leniently)
+			(void) evaluate_leniently(rulebook, at, result, account, &failures);
+		else
+			evaluate(rulebook, at, result, account);
 		return;
 	}
 	did.at = state->has_at ? state->at : GetCurrentStatementStartTimestamp();
@@ -289,7 +295,7 @@ evaluate_call(CallState *state, Evaluation *result, Account *account)
 	{
 		RuleFailure failure;
 
-		if (!rulebook_created_at(rulebook, &did.created_at, &failure))
+		if (!rulebook_created_at(rulebook, &did.created_at, &failure) && !leniently)
 			ereport(ERROR,
 					(errcode(failure.sqlerrcode),
 					 errmsg("%s", failure.message),
@@ -300,13 +306,22 @@ evaluate_call(CallState *state, Evaluation *result, Account *account)
 	rulebook->did = &did;
 	PG_TRY();
 	{
-		evaluate(rulebook, state->has_at ? &state->at : NULL, result, account);
+		if (leniently)
+			(void) evaluate_leniently(rulebook, at, result, account, &failures);
+		else
+			evaluate(rulebook, at, result, account);
 	}
 	PG_FINALLY();
 	{
 		rulebook->did = NULL;
 	}
 	PG_END_TRY();
+}
+
+static void
+evaluate_call(CallState *state, Evaluation *result, Account *account)
+{
+	evaluate_call_or_not(state, result, account, false);
 }
 
 
@@ -899,6 +914,15 @@ SCORING_FUNCTION(evaluate)
 #define EXPLAIN_COUNTED			8
 #define EXPLAIN_NOTE			9
 #define EXPLAIN_NATTS			10
+/* what else _account() tells */
+#define ACCOUNT_KIND			10
+#define ACCOUNT_SHADOWED		11
+#define ACCOUNT_DISQUALIFIES	12
+#define ACCOUNT_ACTIVITY		13
+#define ACCOUNT_SILENCE			14
+#define ACCOUNT_UNDECAYED		15
+#define ACCOUNT_LAST_SEEN		16
+#define ACCOUNT_NATTS			17
 
 static const char *const axis_names[] = {"fit", "engagement"};
 
@@ -934,13 +958,55 @@ put_text(Datum *values, bool *nulls, int column, const char *text)
 	nulls[column] = false;
 }
 
+static void
+put_boolean(Datum *values, bool *nulls, int column, bool value)
+{
+	values[column] = BoolGetDatum(value);
+	nulls[column] = false;
+}
+
+/*
+ * What _account() tells of a rule that spoke, besides what explain() does.
+ */
+static void
+put_details(const Rulebook *rulebook, const SpokenRule *spoken,
+			Datum *values, bool *nulls)
+{
+	const Rule *rule = &rulebook->rules[spoken->rule];
+	const ActivityTerm *term;
+
+	put_text(values, nulls, ACCOUNT_KIND, "rule");
+	put_boolean(values, nulls, ACCOUNT_SHADOWED,
+				rulebook->factors[rule->factor].combine == COMBINE_BEST &&
+				rulebook->totals[rule->factor].best_rule != spoken->rule);
+	put_boolean(values, nulls, ACCOUNT_DISQUALIFIES, rule->disqualifies);
+	if (rule->term < 0)
+		return;
+	term = &rulebook->terms[rule->term];
+	put_text(values, nulls, ACCOUNT_ACTIVITY, rulebook->activities[term->source].name);
+	put_boolean(values, nulls, ACCOUNT_SILENCE, term->inactive_for != 0);
+	if (term->half_life != 0)
+	{
+		int64		n = term->at_most != 0 ?
+			Min(spoken->occurrences, term->at_most) : spoken->occurrences;
+
+		values[ACCOUNT_UNDECAYED] = double_to_numeric(rule->points * n);
+		nulls[ACCOUNT_UNDECAYED] = false;
+	}
+	if (!TIMESTAMP_IS_NOBEGIN(spoken->last_seen))
+	{
+		values[ACCOUNT_LAST_SEEN] = TimestampTzGetDatum(spoken->last_seen);
+		nulls[ACCOUNT_LAST_SEEN] = false;
+	}
+}
+
 /*
  * One row per rule that spoke, then what caps, floors, clamps and the
  *		rounding changed.  The column counted sums to the score, exactly: it
  *		is numeric, and the rounding is taken from the sum of the rows shown.
  */
 static Datum
-explain_result(FunctionCallInfo fcinfo, CallState *state)
+explain_result(FunctionCallInfo fcinfo, CallState *state, bool leniently)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Rulebook   *rulebook;
@@ -948,13 +1014,13 @@ explain_result(FunctionCallInfo fcinfo, CallState *state)
 	Account		account;
 	Datum		sum = double_to_numeric(0);
 	Datum		rounding;
-	Datum		values[EXPLAIN_NATTS];
-	bool		nulls[EXPLAIN_NATTS];
+	Datum		values[ACCOUNT_NATTS];
+	bool		nulls[ACCOUNT_NATTS];
 
 	if (state == NULL)
 		return (Datum) 0;
 	rulebook = state->rulebook;
-	evaluate_call(state, &result, &account);
+	evaluate_call_or_not(state, &result, &account, leniently);
 
 	for (int i = 0; i < account.nspoken; i++)
 	{
@@ -988,6 +1054,8 @@ explain_result(FunctionCallInfo fcinfo, CallState *state)
 			put_text(values, nulls, EXPLAIN_NOTE, "not the best of its factor");
 		else
 			put_text(values, nulls, EXPLAIN_NOTE, rule->note);
+		if (leniently)
+			put_details(rulebook, spoken, values, nulls);
 		put_explain_row(rsinfo, values, nulls, &sum);
 	}
 
@@ -1004,6 +1072,7 @@ explain_result(FunctionCallInfo fcinfo, CallState *state)
 		values[EXPLAIN_COUNTED] = double_to_numeric(adjustment->counted);
 		nulls[EXPLAIN_COUNTED] = false;
 		put_text(values, nulls, EXPLAIN_NOTE, adjustment->kind);
+		put_text(values, nulls, ACCOUNT_KIND, adjustment->kind);
 		put_explain_row(rsinfo, values, nulls, &sum);
 	}
 
@@ -1018,7 +1087,18 @@ explain_result(FunctionCallInfo fcinfo, CallState *state)
 		values[EXPLAIN_COUNTED] = rounding;
 		nulls[EXPLAIN_COUNTED] = false;
 		put_text(values, nulls, EXPLAIN_NOTE, "rounding");
+		put_text(values, nulls, ACCOUNT_KIND, "rounding");
 		put_explain_row(rsinfo, values, nulls, &sum);
+	}
+	if (leniently)
+	{
+		memset(nulls, true, sizeof(nulls));
+		put_text(values, nulls, ACCOUNT_KIND, "score");
+		values[EXPLAIN_COUNTED] =
+			DirectFunctionCall1(int4_numeric,
+								Int32GetDatum(evaluation_score(rulebook, &result)));
+		nulls[EXPLAIN_COUNTED] = false;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 
 	return (Datum) 0;
@@ -1035,7 +1115,7 @@ leadscore_explain(PG_FUNCTION_ARGS)
 	/* not strict, since a set-returning function may not return NULL */
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
-	return explain_result(fcinfo, load_record(fcinfo));
+	return explain_result(fcinfo, load_record(fcinfo), false);
 }
 
 /*
@@ -1048,7 +1128,7 @@ leadscore_explain_at(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		return (Datum) 0;
-	return explain_result(fcinfo, load_key(fcinfo));
+	return explain_result(fcinfo, load_key(fcinfo), false);
 }
 
 
@@ -1094,4 +1174,20 @@ leadscore_clock_problems(PG_FUNCTION_ARGS)
 	rulebook_release(rulebook);
 
 	return (Datum) 0;
+}
+
+/*
+ * leadscore._account(model text, lead_key anyelement, at timestamptz)
+ *		What explain() says and more, for reports about many leads: a condition
+ *		that ends in an error does not match, as when leads are scored.  The last
+ *		row is the score.
+ */
+PG_FUNCTION_INFO_V1(leadscore_account);
+Datum
+leadscore_account(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		return (Datum) 0;
+	return explain_result(fcinfo, load_key(fcinfo), true);
 }

@@ -680,7 +680,7 @@ scorer_evaluate_as_of(Scorer *scorer, Datum key, bool quietly, TimestampTz at,
 
 	scorer->nfailures = 0;
 	rulebook->did = NULL;
-	nfailures = evaluate_leniently(rulebook, &at, &result, &failures);
+	nfailures = evaluate_leniently(rulebook, &at, &result, NULL, &failures);
 	for (int i = 0; i < nfailures; i++)
 		keep_failure(scorer, &failures[i]);
 	memset(row->isnull, true, sizeof(row->isnull));

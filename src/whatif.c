@@ -123,7 +123,7 @@ evaluate_lead(CallSite *site, TimestampTz at, Activities *did, Evaluation *resul
 	}
 	PG_TRY();
 	{
-		nfailures = evaluate_leniently(rulebook, NULL, result, &failures);
+		nfailures = evaluate_leniently(rulebook, NULL, result, NULL, &failures);
 	}
 	PG_FINALLY();
 	{
