@@ -4342,7 +4342,7 @@ BEGIN ATOMIC
 		   coalesce(m.handoff_stage,
 					(SELECT leadscore.max(t.stage)
 					 FROM (SELECT t.from_stage FROM leadscore.transition t WHERE t.model = m.name
-						   UNION SELECT t.to_stage FROM leadscore.transition t WHERE t.model = m.name) t(stage)
+						   UNION ALL SELECT t.to_stage FROM leadscore.transition t WHERE t.model = m.name) t(stage)
 					 WHERE t.stage::text IN ('sal', 'mql')))::text
 	FROM leadscore.attachment a JOIN leadscore.model m ON m.name = a.model;
 END;

@@ -108,6 +108,27 @@ run_on_unsettled(const char *text, int nargs, Datum *values)
 	impersonate_end(&impersonation);
 }
 
+/* A lead to be left for later. */
+typedef struct LeftLead
+{
+	const char *model;
+	const char *lead_key;
+} LeftLead;
+
+static void
+leave_lead(void *arg)
+{
+	LeftLead   *lead = (LeftLead *) arg;
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(lead->model);
+	values[1] = CStringGetTextDatum(lead->lead_key);
+	SPI_connect();
+	run_on_unsettled("INSERT INTO leadscore.unsettled_lead VALUES ($1, $2) ON CONFLICT DO NOTHING",
+					 2, values);
+	SPI_finish();
+}
+
 /*
  * settle_later
  *		Somebody else holds the state of a lead whose look-up we changed.  He
@@ -116,14 +137,12 @@ run_on_unsettled(const char *text, int nargs, Datum *values)
 void
 settle_later(const char *model, const char *lead_key)
 {
-	Datum		values[2];
+	LeftLead	lead = {model, lead_key};
+	ErrorData  *error = catch_error(leave_lead, &lead);
 
-	values[0] = CStringGetTextDatum(model);
-	values[1] = CStringGetTextDatum(lead_key);
-	SPI_connect();
-	run_on_unsettled("INSERT INTO leadscore.unsettled_lead VALUES ($1, $2) ON CONFLICT DO NOTHING",
-					 2, values);
-	SPI_finish();
+	/* under REPEATABLE READ: somebody has just left the same lead */
+	if (error != NULL && error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE)
+		ReThrowError(error);
 }
 
 /*
