@@ -6552,6 +6552,22 @@ $$;
 COMMENT ON FUNCTION leadscore._matrix_parts() IS
 'Internal: the tables that a model has rows in, but for those that attaching fills: name of the part in an exported model, table, columns that are not exported, order of rows t, is the part left out if there are none, a row as JSON, and what tells rows apart whose id is to be kept when they are replaced by themselves.';
 
+CREATE FUNCTION leadscore._has_part(part text, model text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	has	boolean;
+BEGIN
+	EXECUTE format('SELECT EXISTS (SELECT FROM leadscore.%I t WHERE t.model = $1)',
+				   (SELECT p.relation FROM leadscore._matrix_parts() p WHERE p.part = _has_part.part))
+	INTO has USING model;
+	RETURN has;
+END
+$$;
+COMMENT ON FUNCTION leadscore._has_part(text, text) IS
+'Internal: has a model any rows of a part of its matrix?  So that who may not write a table need not be asked about it if there is nothing in it.';
+
 CREATE FUNCTION leadscore._matrix_columns(relation text, left_out text[]) RETURNS name[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -6611,6 +6627,7 @@ BEGIN
 	END IF;
 
 	FOR p IN SELECT * FROM leadscore._matrix_parts() LOOP
+		CONTINUE WHEN p.optional AND NOT leadscore._has_part(p.part, export_model.model);
 		EXECUTE format('SELECT jsonb_agg((%s) - $2 ORDER BY %s) FROM leadscore.%I t WHERE t.model = $1', p.content, p.sort, p.relation)
 		INTO rows USING export_model.model, p.left_out;
 		IF rows IS NOT NULL OR NOT p.optional THEN
@@ -6680,6 +6697,7 @@ BEGIN
 				HINT = 'Import it under another name, or with replace => true.';
 		END IF;
 		FOR p IN SELECT * FROM leadscore._matrix_parts() WITH ORDINALITY ORDER BY ordinality DESC LOOP
+			CONTINUE WHEN p.optional AND NOT leadscore._has_part(p.part, the_name);
 			-- those that stay keep what depends on them
 			EXECUTE format('DELETE FROM leadscore.%1$I WHERE model = $1'
 						   || CASE WHEN p.same IS NULL THEN '' ELSE
@@ -6765,19 +6783,24 @@ BEGIN
 	m.version := 1;
 	m.activity_version := 0;
 	INSERT INTO leadscore.model SELECT m.*;
-	FOR p IN SELECT relation, sort, string_agg(quote_ident(c), ', ') AS columns
+	FOR p IN SELECT part, relation, sort, optional, string_agg(quote_ident(c), ', ') AS columns
 			 FROM leadscore._matrix_parts() WITH ORDINALITY, unnest(leadscore._matrix_columns(relation, left_out)) c
-			 GROUP BY ordinality, relation, sort ORDER BY ordinality LOOP
+			 GROUP BY ordinality, part, relation, sort, optional ORDER BY ordinality LOOP
+		CONTINUE WHEN p.optional AND NOT leadscore._has_part(p.part, copy_model."from");
 		EXECUTE format('INSERT INTO leadscore.%1$I (model, %2$s) SELECT $2, %2$s FROM leadscore.%1$I t WHERE t.model = $1 ORDER BY %3$s',
 					   p.relation, p.columns, p.sort)
 		USING copy_model."from", copy_model."to";
 	END LOOP;
-	PERFORM leadscore._note_draft(copy_model."from", copy_model."to");
+	-- who may not publish need not make a draft
+	IF has_table_privilege('leadscore.draft', 'INSERT') AND has_table_privilege('leadscore.transition', 'SELECT')
+		AND has_table_privilege('leadscore.stage_map', 'SELECT') AND has_table_privilege('leadscore.activity_source', 'SELECT') THEN
+		PERFORM leadscore._note_draft(copy_model."from", copy_model."to");
+	END IF;
 	RETURN copy_model."to";
 END
 $$;
 COMMENT ON FUNCTION leadscore.copy_model(text, text) IS
-'Copies a model with its factors, activity sources, rules, thresholds, transitions, stage map, service levels and playbook to a new name, which is returned.  The copy is a draft: see leadscore.compare() and leadscore.publish().  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
+'Copies a model with its factors, activity sources, rules, thresholds, transitions, stage map, service levels and playbook to a new name, which is returned.  The copy is a draft, if the caller may write leadscore.draft: see leadscore.compare() and leadscore.publish().  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
 
 /*
  * Templates are exported matrices whose conditions name columns in double
