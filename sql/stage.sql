@@ -135,7 +135,7 @@ UPDATE leadscore.stg_state SET stage = 'lead' WHERE lead_key = 2;
 UPDATE lead SET sector = 'energy' WHERE id = 2;
 UPDATE leadscore.stg_state SET stage = 'lead' WHERE lead_key = 2;
 SELECT * FROM told WHERE lead = '2' AND n > 1 ORDER BY n;
-SELECT s.lead_key, s.stage_since = h.at AND s.history_at = h.at AS told FROM leadscore.stg_state s, leadscore.history h WHERE s.lead_key = 2 AND h.lead_key = '2' AND h.to_stage::text = 'lead' AND h.cause = 'manual';
+SELECT s.lead_key, s.stage_since = h.at AND s.history_at = h.at AS told FROM leadscore.stg_state s, leadscore.history h WHERE s.lead_key = 2 AND h.model = 'stg' AND h.lead_key = '2' AND h.to_stage::text = 'lead' AND h.cause = 'manual';
 
 --
 -- The guard of a table of one's own
