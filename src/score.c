@@ -269,24 +269,34 @@ call_site(FunctionCallInfo fcinfo)
 }
 
 /*
- * Evaluate the lead in the slot, with what it did, as of now or of the call's
- * own time; leniently, what ends in an error does not match.
+ * Evaluate the lead in the slot as of now or of the call's own time; leniently,
+ * what ends in an error does not match.
+ */
+static void
+evaluate_slot(CallState *state, Evaluation *result, Account *account, bool leniently)
+{
+	TimestampTz *at = state->has_at ? &state->at : NULL;
+	RuleFailure *failures;
+
+	if (leniently)
+		(void) evaluate_leniently(state->rulebook, at, result, account, &failures);
+	else
+		evaluate(state->rulebook, at, result, account);
+}
+
+/*
+ * The same with what the lead did.
  */
 static void
 evaluate_call_or_not(CallState *state, Evaluation *result, Account *account,
 					 bool leniently)
 {
 	Rulebook   *rulebook = state->rulebook;
-	TimestampTz *at = state->has_at ? &state->at : NULL;
 	Activities	did;
-	RuleFailure *failures;
 
 	if (likely(rulebook->nterms == 0))
 	{
-		if (leniently)
-			(void) evaluate_leniently(rulebook, at, result, account, &failures);
-		else
-			evaluate(rulebook, at, result, account);
+		evaluate_slot(state, result, account, leniently);
 		return;
 	}
 	did.at = state->has_at ? state->at : GetCurrentStatementStartTimestamp();
@@ -306,10 +316,7 @@ evaluate_call_or_not(CallState *state, Evaluation *result, Account *account,
 	rulebook->did = &did;
 	PG_TRY();
 	{
-		if (leniently)
-			(void) evaluate_leniently(rulebook, at, result, account, &failures);
-		else
-			evaluate(rulebook, at, result, account);
+		evaluate_slot(state, result, account, leniently);
 	}
 	PG_FINALLY();
 	{
