@@ -50,8 +50,9 @@ CALL bench.attach_to('write_back', true);
 -- ---- the same by hand -------------------------------------------------------
 
 -- A row trigger in PL/pgSQL that keeps a table of the same width, with the same
--- indexes.  The same matrix as CASE, one expression per axis; no reading of
--- rules, no errors to be caught.  Of the forms tried, this is the fastest.
+-- indexes, and adds to a history, likewise.  The same matrix as CASE, one
+-- expression per axis; no reading of rules, no list of those that spoke, no
+-- errors to be caught.  Of the forms tried, this is the fastest.
 
 CREATE FUNCTION bench.points_expression(p_axis text, p_row text) RETURNS text
 LANGUAGE sql STABLE
@@ -90,8 +91,37 @@ BEGIN ATOMIC
 		('temperature', 'CASE WHEN $fit + $engagement >= 50 THEN ''hot'' WHEN $fit + $engagement >= 25 THEN ''warm'' ELSE ''cold'' END', true),
 		('grade', 'CASE WHEN $fit >= 40 THEN ''A'' WHEN $fit >= 20 THEN ''B'' WHEN $fit >= 0 THEN ''C'' ELSE ''D'' END || '
 				  'CASE WHEN $engagement >= 30 THEN ''1'' WHEN $engagement >= 20 THEN ''2'' WHEN $engagement >= 5 THEN ''3'' ELSE ''4'' END', true),
+		('announced', 'CASE WHEN $fit + $engagement >= 50 THEN ''hot'' WHEN $fit + $engagement >= 25 THEN ''warm'' ELSE ''cold'' END', true),
+		('history_at', 'now()', true),
+		('rearmed', '0', false),
+		('stage_settled', 'true', false),
 		('channel', 'NULL', false)) AS v (name, value, changes);
 END;
+
+-- The row of history of a lead; from_... of the totals it had, if it had any.
+CREATE FUNCTION bench.history_insertion(p_history text, p_fit text, p_engagement text, p_from_fit text, p_from_engagement text) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT format($q$INSERT INTO %s (at, xact, xact_order, recorded_at, model, lead_key, cause, automatic, listed,
+						from_stage, to_stage, from_temperature, temperature, from_grade, grade, from_score, score,
+						fit, engagement, disqualified, announced, rules_version, changed_by)
+					 VALUES (statement_timestamp(), pg_current_xact_id(), nextval('bench.history_number'), clock_timestamp(), 'b2b', NEW.id, 'row', false, true,
+						%s, 'lead', %s, %s, %s, %s, %s, %s, %s, %s, false, %7$s, 1, session_user)$q$,
+				  p_history,
+				  CASE WHEN p_from_fit IS NULL THEN 'NULL' ELSE '''lead''' END,
+				  CASE WHEN p_from_fit IS NULL THEN 'NULL' ELSE max(v.value) FILTER (WHERE v.name = 'temperature' AND v.before) END,
+				  max(v.value) FILTER (WHERE v.name = 'temperature' AND NOT v.before),
+				  CASE WHEN p_from_fit IS NULL THEN 'NULL' ELSE max(v.value) FILTER (WHERE v.name = 'grade' AND v.before) END,
+				  max(v.value) FILTER (WHERE v.name = 'grade' AND NOT v.before),
+				  CASE WHEN p_from_fit IS NULL THEN 'NULL' ELSE max(v.value) FILTER (WHERE v.name = 'score' AND v.before) END,
+				  max(v.value) FILTER (WHERE v.name = 'score' AND NOT v.before),
+				  p_fit, p_engagement)
+	FROM (SELECT false AS before, n.name, n.value FROM bench.state_values('', p_fit, p_engagement) AS n
+		  UNION ALL
+		  SELECT true, o.name, o.value FROM bench.state_values('', coalesce(p_from_fit, ''), coalesce(p_from_engagement, '')) AS o) AS v;
+END;
+
+CREATE SEQUENCE bench.history_number;
 
 -- p_upsert: INSERT ... ON CONFLICT DO UPDATE whatever happened to the lead;
 -- else INSERT or UPDATE, as the operation is.
@@ -99,10 +129,12 @@ CREATE PROCEDURE bench.make_trigger(p_name text, p_upsert boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
 	state text := format('bench.%s_state', p_name);
+	history text := format('bench.%s_history', p_name);
 	insertion text;
 	body text;
 BEGIN
 	CALL bench.make_leads(p_name);
+	EXECUTE format('CREATE TABLE %s (LIKE leadscore.history_default INCLUDING INDEXES) WITH (autovacuum_enabled = off)', history);
 	EXECUTE format('CREATE TABLE %s (LIKE leadscore.ours_state INCLUDING INDEXES) WITH (fillfactor = 90, autovacuum_enabled = off)', state);
 	SELECT format('INSERT INTO %s (%s) VALUES (%s)', state, string_agg(name, ', '), string_agg(value, ', '))
 	INTO insertion
@@ -118,8 +150,25 @@ BEGIN
 		FROM bench.state_values('', 'by_fit', 'by_engagement') WHERE changes;
 	END IF;
 	EXECUTE format('CREATE FUNCTION bench.%s() RETURNS trigger LANGUAGE plpgsql AS %L', p_name,
-				   format('DECLARE by_fit integer := %s; by_engagement integer := %s; BEGIN %s; RETURN NULL; END',
-						  bench.points_expression('fit', 'NEW'), bench.points_expression('engagement', 'NEW'), body));
+				   format($q$DECLARE by_fit integer := %s; by_engagement integer := %s; from_fit integer; from_engagement integer;
+						 BEGIN
+							%s;
+							IF TG_OP = 'INSERT' THEN
+								%s;
+							ELSE
+								from_fit := %s; from_engagement := %s;
+								IF (%s) IS DISTINCT FROM (%s) THEN
+									%s;
+								END IF;
+							END IF;
+							RETURN NULL;
+						 END$q$,
+						  bench.points_expression('fit', 'NEW'), bench.points_expression('engagement', 'NEW'), body,
+						  bench.history_insertion(history, 'by_fit', 'by_engagement', NULL, NULL),
+						  bench.points_expression('fit', 'OLD'), bench.points_expression('engagement', 'OLD'),
+						  (SELECT string_agg(value, ', ' ORDER BY name) FROM bench.state_values('', 'by_fit', 'by_engagement') WHERE name IN ('fit', 'temperature', 'grade')),
+						  (SELECT string_agg(value, ', ' ORDER BY name) FROM bench.state_values('', 'from_fit', 'from_engagement') WHERE name IN ('fit', 'temperature', 'grade')),
+						  bench.history_insertion(history, 'by_fit', 'by_engagement', 'from_fit', 'from_engagement')));
 	EXECUTE format('CREATE TRIGGER score AFTER INSERT OR UPDATE OF id, %s ON bench.lead_%s FOR EACH ROW EXECUTE FUNCTION bench.%s()',
 				   (SELECT string_agg(DISTINCT field, ', ') FROM bench.rule WHERE set = 'equality' AND no <= 21), p_name, p_name);
 END $$;
@@ -200,9 +249,18 @@ LANGUAGE sql IMMUTABLE
 RETURN CASE WHEN p_name IN ('ours', 'write_back') THEN 'leadscore.' || p_name || '_state'
 			WHEN p_name IN ('upsert', 'by_operation') THEN 'bench.' || p_name || '_state' END;
 
+-- Ours is only ever added to, unless somebody sees to it that it is not.
+CREATE FUNCTION bench.clear_history(p_name text) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN p_name IN ('ours', 'write_back', 'all')
+				THEN ARRAY['ALTER TABLE leadscore.history_default DISABLE TRIGGER history_guard_statement', 'TRUNCATE leadscore.history_default',
+						   'ALTER TABLE leadscore.history_default ENABLE ALWAYS TRIGGER history_guard_statement']
+			WHEN p_name IN ('upsert', 'by_operation') THEN ARRAY[format('TRUNCATE bench.%s_history', p_name)]
+			ELSE '{}' END;
+
 CREATE FUNCTION bench.clear(p_name text) RETURNS text[]
 LANGUAGE sql IMMUTABLE
-RETURN array_remove(ARRAY['TRUNCATE ' || bench.state_of(p_name), 'TRUNCATE bench.lead_' || p_name], NULL);
+RETURN array_remove(ARRAY['TRUNCATE ' || bench.state_of(p_name), 'TRUNCATE bench.lead_' || p_name], NULL) || bench.clear_history(p_name);
 
 CREATE FUNCTION bench.fill(p_name text) RETURNS text
 LANGUAGE sql
