@@ -61,12 +61,13 @@ in_mounts() {
 		exec "$@"' sh "$root" "$@"
 }
 
-make_chroot() {
-	local major=$1 suite=$2 root=$3 log=$3.log mirror
+# make_bare_chroot SUITE ROOT LOG: a Debian of its own, with next to nothing in it,
+# that gets its packages where this machine does
+make_bare_chroot() {
+	local suite=$1 root=$2 log=$3 mirror
 	mirror=$(debian_mirror)
 	command -v unshare >/dev/null || die "a chroot needs unshare (package util-linux)"
 	ensure_packages debootstrap debian-archive-keyring
-	say "making a chroot of Debian $suite in $root (kept)"
 	rm -rf "$root"
 	mkdir -p "$root"
 	: >"$log"
@@ -77,6 +78,12 @@ make_chroot() {
 	cp -r /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/" 2>/dev/null
 	rm -f "$root"/etc/apt/apt.conf.d/*appstream* "$root"/etc/apt/apt.conf.d/*packagekit*
 	[ ! -f /etc/resolv.conf ] || cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+}
+
+make_chroot() {
+	local major=$1 suite=$2 root=$3 log=$3.log
+	say "making a chroot of Debian $suite in $root (kept)"
+	make_bare_chroot "$suite" "$root" "$log"
 	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 	chmod +x "$root/usr/sbin/policy-rc.d"
 	mkdir -p "$root/etc/postgresql-common/createcluster.d"
