@@ -296,13 +296,20 @@ END $$;
 CREATE PROCEDURE bench.enter_all()
 LANGUAGE plpgsql AS $$
 DECLARE
+	-- the history is one for all models: a table that is there, with its indexes
+	history text := 'INSERT INTO bench.all_history (at, xact, xact_order, recorded_at, model, lead_key, cause, automatic, listed, to_stage, temperature,
+							grade, score, fit, engagement, disqualified, rules_version, changed_by)
+					 SELECT now(), pg_current_xact_id(), nextval(''bench.history_number''), clock_timestamp(), ''b2b'', lead_key, ''attach'', false, true, stage,
+							temperature, grade, score, fit, engagement_points, disqualified, rules_version, session_user FROM bench.all_state';
 	by_hand text[] := ARRAY['BEGIN', bench.create_table_as(), 'ALTER TABLE bench.all_state ADD PRIMARY KEY (lead_key)',
 							'CREATE INDEX ON bench.all_state (next_change_at) WHERE next_change_at IS NOT NULL',
-							'CREATE INDEX ON bench.all_state (score_bound) WHERE score_bound IS NOT NULL', 'COMMIT'];
+							'CREATE INDEX ON bench.all_state (score_bound) WHERE score_bound IS NOT NULL'];
 BEGIN
-	CALL bench.enter_writer('backfill', 'ours', ARRAY[$q$SELECT leadscore.detach('all')$q$], ARRAY[$q$SELECT leadscore.attach('all')$q$]);
-	CALL bench.enter_writer('backfill', 'table', ARRAY['DROP TABLE IF EXISTS bench.all_state', 'SET jit = off'], by_hand);
-	CALL bench.enter_writer('backfill', 'table_jit', ARRAY['DROP TABLE IF EXISTS bench.all_state', 'SET jit = on'], by_hand);
+	CREATE TABLE bench.all_history (LIKE leadscore.history_default INCLUDING INDEXES) WITH (autovacuum_enabled = off);
+	CALL bench.enter_writer('backfill', 'ours', ARRAY[$q$SELECT leadscore.detach('all')$q$] || bench.clear_history('all'), ARRAY[$q$SELECT leadscore.attach('all')$q$]);
+	CALL bench.enter_writer('backfill', 'table', ARRAY['DROP TABLE IF EXISTS bench.all_state', 'TRUNCATE bench.all_history', 'SET jit = off'], by_hand || history || 'COMMIT'::text);
+	CALL bench.enter_writer('backfill', 'table_jit', ARRAY['DROP TABLE IF EXISTS bench.all_state', 'TRUNCATE bench.all_history', 'SET jit = on'], by_hand || history || 'COMMIT'::text);
+	CALL bench.enter_writer('backfill', 'no_history', ARRAY['DROP TABLE IF EXISTS bench.all_state', 'SET jit = off'], by_hand || 'COMMIT'::text);
 
 	CALL bench.enter_writer('rescore', 'ours',
 							ARRAY['VACUUM (TRUNCATE false) leadscore.all_state',

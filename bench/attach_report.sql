@@ -25,5 +25,6 @@ SELECT *, 1.0 AS scale FROM (VALUES
 	(63, 'update scored', 'UPDATE of a column that rules read, all rows: what attached adds / what the trigger adds', 'ours', 'fastest trigger', 'plain', NULL),
 	(64, 'update scored', 'UPDATE of a column that rules read, all rows: attached with write-back / attached', 'write_back', 'ours', '', NULL),
 	(71, 'rescore', 'rescore, 1 % of the leads change / UPDATE of all states', 'ours', 'rewrite', '', 0.25),
-	(81, 'backfill', 'attach / CREATE TABLE AS and the same indexes', 'ours', 'fastest table', '', 1.5)) AS r (ord, race, label, one, other, less, target);
+	(81, 'backfill', 'attach / CREATE TABLE AS, the same indexes, and a row of history for each lead', 'ours', 'fastest table', '', 1.5),
+	(82, 'backfill', 'attach / CREATE TABLE AS and the same indexes, without history', 'ours', 'no_history', '', NULL)) AS r (ord, race, label, one, other, less, target);
 \ir ratios.sql
