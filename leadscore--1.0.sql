@@ -616,7 +616,7 @@ CREATE TABLE leadscore.model (
 );
 COMMENT ON TABLE leadscore.model IS
 'Scoring models: one named scoring matrix each, for one table of leads.  Several models may score the same table.';
-COMMENT ON COLUMN leadscore.model.name IS 'Name: a lower-case identifier of at most 40 characters; the model''s own tables and views are named after it.';
+COMMENT ON COLUMN leadscore.model.name IS 'Name: a lower-case identifier of at most 40 characters; the model''s own tables and views are named after it.  An attached model cannot be renamed; history goes along with one that is.';
 COMMENT ON COLUMN leadscore.model.target IS 'Table of the leads.';
 COMMENT ON COLUMN leadscore.model.source IS 'View or table whose row the conditions read, for facts that live in other tables; it exposes the lead''s key and every column the conditions need.  NULL: the target itself.';
 COMMENT ON COLUMN leadscore.model.key_column IS 'Column of target and source that identifies a lead; filled with the primary key when that has one column.';
@@ -797,8 +797,10 @@ CREATE TABLE leadscore.transition (
 	automatic		boolean NOT NULL DEFAULT false,
 	description		text,
 	search_path		text,
+	min_attempts	integer,
 	PRIMARY KEY (model, from_stage, to_stage),
-	CONSTRAINT transition_stages_check CHECK (from_stage OPERATOR(leadscore.<>) to_stage)
+	CONSTRAINT transition_stages_check CHECK (from_stage OPERATOR(leadscore.<>) to_stage),
+	CONSTRAINT transition_attempts_check CHECK (min_attempts IS NULL OR (min_attempts > 0 AND NOT automatic))
 );
 COMMENT ON TABLE leadscore.transition IS
 'Transitions: the moves that leads may make from one stage of the funnel to another.  A model without any leaves every move open.';
@@ -809,6 +811,7 @@ COMMENT ON COLUMN leadscore.transition.condition IS 'SQL boolean expression over
 COMMENT ON COLUMN leadscore.transition.automatic IS 'Is the move made as soon as the condition holds, in the commit that makes it hold?';
 COMMENT ON COLUMN leadscore.transition.description IS 'What the move means.';
 COMMENT ON COLUMN leadscore.transition.search_path IS 'Schemas in which the condition''s names are looked up; filled with the writer''s search_path.';
+COMMENT ON COLUMN leadscore.transition.min_attempts IS 'How often a lead must have been contacted in from_stage before people may make the move, as to give it up: leadscore.attempts() counts, by a row of leadscore.sla for from_stage with a response_activity.  Not of an automatic transition, nor where the CRM''s status is the master; NULL: it need not be.';
 
 CREATE TABLE leadscore.stage_map (
 	model			text COLLATE "C" NOT NULL
@@ -3944,14 +3947,14 @@ CREATE INDEX history_default_lead_idx ON leadscore.history_default (model, lead_
 /* rows come nearly in the order of their time */
 CREATE INDEX history_default_at_idx ON leadscore.history_default USING brin (at);
 COMMENT ON TABLE leadscore.history IS
-'History: one row for every change of a lead''s fit, temperature, grade or stage.  Rows are only ever added; leadscore.drop_history() and leadscore.forget() alone remove any.  Of one lead, the order is (at, xact, xact_order).  leadscore.add_history_partition() makes partitions; one that is no longer wanted is detached, and dropped.';
+'History: one row for every change of a lead''s fit, temperature, grade or stage.  Rows are only ever added; leadscore.drop_history() and leadscore.forget() alone remove any.  Rows go along with a model that is renamed, and outlive one that is deleted.  Of one lead, the order is (at, xact, xact_order).  leadscore.add_history_partition() makes partitions; one that is no longer wanted is detached, and dropped.';
 COMMENT ON COLUMN leadscore.history.at IS 'When the change was true; no two transactions change a lead at the same time.';
 COMMENT ON COLUMN leadscore.history.xact IS 'Transaction that recorded it: see leadscore.changes().';
 COMMENT ON COLUMN leadscore.history.xact_order IS 'Order of the rows of a transaction.';
 COMMENT ON COLUMN leadscore.history.recorded_at IS 'When it was recorded: later than at if time alone made the change and nobody looked.';
-COMMENT ON COLUMN leadscore.history.model IS 'Model by which the lead was scored.';
+COMMENT ON COLUMN leadscore.history.model IS 'Model by which the lead was scored, by the name that it has now, or had last.';
 COMMENT ON COLUMN leadscore.history.lead_key IS 'Key of the lead, as text.';
-COMMENT ON COLUMN leadscore.history.cause IS 'attach, row (the lead''s own row was written), event, decay (time alone), lookup, rules, manual (move and its kin), status (the CRM''s own status), pin, unpin, key (the lead changed its key).';
+COMMENT ON COLUMN leadscore.history.cause IS 'attach, row (the lead''s own row was written), event, decay (time alone), lookup, rules, manual (move and its kin), status (the CRM''s own status), pin, unpin, key (the lead changed its key: reason says from which), accept, reject.';
 COMMENT ON COLUMN leadscore.history.automatic IS 'Was the stage moved by an automatic transition?';
 COMMENT ON COLUMN leadscore.history.listed IS 'Is the move of the stage in leadscore.transition?';
 COMMENT ON COLUMN leadscore.history.from_stage IS 'Stage before; NULL in the first row of a lead.  The stage was moved if it differs from to_stage.';
@@ -4000,6 +4003,15 @@ ALTER TABLE leadscore.history ENABLE ALWAYS TRIGGER history_guard;
 ALTER TABLE leadscore.history ENABLE ALWAYS TRIGGER history_guard_statement;
 ALTER TABLE leadscore.history_default ENABLE ALWAYS TRIGGER history_guard_statement;
 
+CREATE FUNCTION leadscore.rename_history() RETURNS trigger
+AS 'MODULE_PATHNAME', 'leadscore_rename_history'
+LANGUAGE C;
+COMMENT ON FUNCTION leadscore.rename_history() IS
+'Trigger on leadscore.model: has the history of a model that is renamed go by its new name.  Errors: 55000 there is history of another model that was called so.';
+CREATE TRIGGER rename_history AFTER UPDATE OF name ON leadscore.model
+	FOR EACH ROW EXECUTE FUNCTION leadscore.rename_history();
+ALTER TABLE leadscore.model ENABLE ALWAYS TRIGGER rename_history;
+
 CREATE FUNCTION leadscore.add_history_partition(starts timestamptz, ends timestamptz, name text DEFAULT NULL) RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -4025,12 +4037,12 @@ $$;
 COMMENT ON FUNCTION leadscore.add_history_partition(timestamptz, timestamptz, text) IS
 'Makes a partition of leadscore.history for a time that is yet to come, from starts (inclusive) to ends (exclusive), with the indexes and the guards of leadscore.history_default; name is history_ and the UTC date of starts unless given; returns the partition.  CREATE TABLE ... PARTITION OF does too, but then indexes and the guard against TRUNCATE are for you to add.  It reads all rows that are in no partition of their own.  The caller owns leadscore.history.  Errors: 22004 no time, 42501 not the owner, 42P07 there is such a table, 42P17 overlaps another partition, 23514 there are rows of that time.';
 
-CREATE FUNCTION leadscore._delete_history(model text, lead_key text, before timestamptz) RETURNS bigint
+CREATE FUNCTION leadscore._delete_history(model text, lead_key text, before timestamptz, since timestamptz DEFAULT NULL) RETURNS bigint
 AS 'MODULE_PATHNAME', 'leadscore_delete_history'
 LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION leadscore._delete_history(text, text, timestamptz) IS
-'Internal: removes rows of leadscore.history of a model, of a lead, before a time; NULL: of all.  Returns how many.';
-REVOKE ALL ON FUNCTION leadscore._delete_history(text, text, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION leadscore._delete_history(text, text, timestamptz, timestamptz) IS
+'Internal: removes rows of leadscore.history of a model, of a lead, before a time, from a time on; NULL: of all.  Returns how many.';
+REVOKE ALL ON FUNCTION leadscore._delete_history(text, text, timestamptz, timestamptz) FROM PUBLIC;
 
 --
 -- Transitions
@@ -4219,6 +4231,15 @@ BEGIN
 			format('No lead is ever handed to sales: none comes to %s, the model''s handoff_stage.', m.handoff_stage);
 	END IF;
 
+	RETURN QUERY
+		SELECT 'attempts_not_counted', t.from_stage::text, t.to_stage::text,
+			   format('Nobody can make the move: attempts to contact the lead are asked for (min_attempts), and no service level of %s has a response_activity.',
+					  t.from_stage)
+		FROM leadscore.transition t
+		WHERE t.model = m.name AND t.min_attempts IS NOT NULL
+		  AND NOT EXISTS (SELECT FROM leadscore.sla s
+						  WHERE s.model = t.model AND s.stage::integer = t.from_stage::integer AND s.response_activity IS NOT NULL)
+		ORDER BY t.from_stage::integer, t.to_stage::integer;
 	IF mapped AND m.status IS NOT NULL THEN
 		RETURN QUERY
 			SELECT 'status_without_stage', (array_agg(s.stage::text ORDER BY s.stage::integer))[1], NULL::text,
@@ -4237,7 +4258,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.check_transitions(text) IS
-'Lists what looks wrong with the transitions of a model, a row each, none if all is well or if the model has no transitions.  unreachable_stage: no way leads there from the initial stage, or from a stage that the CRM''s status puts leads into (the first that each status means); idle_transition: it leads away from such a stage; dead_end: nothing leads on from a stage that is not customer, advocate, lost or disqualified, where a lead''s way may end; closed_loop: ways lead on, but to none of these; automatic_cycle: refused when it is written, unless triggers were off; accepted_stage_unreachable, handoff_stage_unreachable: no lead ever comes to what the model names; status_without_stage: a status means only stages that no transition uses; stage_without_status: a stage in use that no status means; stage_map_unused: the model has no status.  NULL gives no rows; an unknown model is error 42704.';
+'Lists what looks wrong with the transitions of a model, a row each, none if all is well or if the model has no transitions.  unreachable_stage: no way leads there from the initial stage, or from a stage that the CRM''s status puts leads into (the first that each status means); idle_transition: it leads away from such a stage; dead_end: nothing leads on from a stage that is not customer, advocate, lost or disqualified, where a lead''s way may end; closed_loop: ways lead on, but to none of these; automatic_cycle: refused when it is written, unless triggers were off; accepted_stage_unreachable, handoff_stage_unreachable: no lead ever comes to what the model names; attempts_not_counted: it asks for min_attempts, which no service level counts; status_without_stage: a status means only stages that no transition uses; stage_without_status: a stage in use that no status means; stage_map_unused: the model has no status.  NULL gives no rows; an unknown model is error 42704.';
 
 --
 -- Moves
@@ -4247,7 +4268,7 @@ CREATE FUNCTION leadscore.move(model text, lead_key anyelement, stage leadscore.
 AS 'MODULE_PATHNAME', 'leadscore_move'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.move(text, anyelement, leadscore.lead_stage, text) IS
-'Moves a lead to a stage, along the transitions of its model, and then on as far as automatic ones lead; returns where it is.  It ends a pin.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 23514 the transitions do not list the move or its condition does not hold; the hint names the stages it can move to.';
+'Moves a lead to a stage, along the transitions of its model, and then on as far as automatic ones lead; returns where it is.  It ends a pin.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 23514 the transitions do not list the move, its condition does not hold, or it asks for more attempts to contact the lead than there have been; the hint names the stages it can move to.';
 CREATE FUNCTION leadscore.move(model text, lead_key text, stage leadscore.lead_stage, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
 AS 'MODULE_PATHNAME', 'leadscore_move'
 LANGUAGE C VOLATILE;
@@ -4277,13 +4298,13 @@ CREATE FUNCTION leadscore.guard_state() RETURNS trigger
 AS 'MODULE_PATHNAME', 'leadscore_guard_state'
 LANGUAGE C;
 COMMENT ON FUNCTION leadscore.guard_state() IS
-'Trigger on a model''s state table: a stage that is written there passes only along the model''s transitions.  Argument: the model.  Errors: 23514 the move is not listed, or its condition does not hold.';
+'Trigger on a model''s state table: a stage that is written there passes only along the model''s transitions.  Argument: the model.  Errors: 23514 the move is not listed, its condition does not hold, or the lead was not contacted as often as it asks for.';
 
 CREATE FUNCTION leadscore.guard_stage() RETURNS trigger
 AS 'MODULE_PATHNAME', 'leadscore_guard_stage'
 LANGUAGE C;
 COMMENT ON FUNCTION leadscore.guard_stage() IS
-'Trigger BEFORE UPDATE FOR EACH ROW for a table of your own with a column of type lead_stage: it passes only along the transitions of a model.  Arguments: the model, and the column if there are several.  The model need not be attached; if it is, the owner of the table owns the leads table as well.  Errors: 42704 unknown model, 42703 no such column, 42702 several, 42501 the leads are of another owner, 23514 the move is not listed, or its condition does not hold.';
+'Trigger BEFORE UPDATE FOR EACH ROW for a table of your own with a column of type lead_stage: it passes only along the transitions of a model.  Arguments: the model, and the column if there are several.  The model need not be attached; if it is, the owner of the table owns the leads table as well.  Errors: 42704 unknown model, 42703 no such column, 42702 several, 42501 the leads are of another owner, 23514 the move is not listed, its condition does not hold, or the lead was not contacted as often as it asks for.';
 
 --
 -- Hand-off
@@ -4409,7 +4430,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	server		text := (SELECT c.system_identifier::text FROM pg_control_system() c);
-	told		text[] := regexp_match(since, '^(\d+)/(\d+:\d+:[\d,]*)@(.+)$');
+	told		text[] := regexp_match(since, '^(\d+)/(\d{1,19}:\d{1,19}:(?:\d{1,19}(?:,\d{1,19})*)?)@(\d{4,6}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)$');
 	seen		pg_snapshot;
 	seen_at		timestamptz;
 	own			xid8 := pg_current_xact_id_if_assigned();
@@ -4417,22 +4438,28 @@ DECLARE
 	complete	pg_snapshot;
 BEGIN
 	IF since IS NOT NULL THEN
+		BEGIN
+			seen := told[2]::pg_snapshot;
+			-- UTC, as ISO 8601 writes it: that means the same in every session
+			seen_at := told[3]::timestamptz;
+		EXCEPTION WHEN data_exception THEN
+			told := NULL;
+		END;
 		IF told IS NULL THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('"%s" is no position in the history', since),
 				HINT = 'Hand in what the column position said last, or NULL for everything.';
 		END IF;
-		seen_at := told[3]::timestamptz;
 		-- after a restore on another server transactions have other numbers
-		IF told[1] = server THEN
-			seen := told[2]::pg_snapshot;
+		IF told[1] <> server THEN
+			seen := NULL;
 		END IF;
 	END IF;
 	complete := leadscore._complete_snapshot(seen);
 	RETURN QUERY
 	-- the transaction began before the snapshot was taken
-	SELECT server || '/' || complete || '@' || transaction_timestamp(),
+	SELECT server || '/' || complete || '@' || to_char(transaction_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
 		   h.model, h.lead_key, h.at, h.recorded_at, h.cause, h.automatic, h.listed,
 		   h.from_stage::text, h.to_stage::text, h.from_temperature, h.temperature, h.announced, h.from_grade, h.grade,
 		   h.from_score, h.score, h.fit, h.engagement, h.disqualified, h.channel,
@@ -4457,7 +4484,64 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.changes(text, text) IS
-'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (of_model; NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time; nothing is told twice and nothing is left out, however long a transaction takes to commit.  What the caller''s own transaction has recorded is told once that has committed.  A replica tells of a transaction once those that began before it have ended.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
+'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (of_model; NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time, in any session whatever its settings; nothing is told twice and nothing is left out, however long a transaction takes to commit.  What the caller''s own transaction has recorded is told once that has committed.  A replica tells of a transaction once those that began before it have ended.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
+
+CREATE FUNCTION leadscore._former_keys(model text, lead_key text)
+RETURNS TABLE (former_key text, since timestamptz, before timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	arrivals	leadscore.history[];
+	arrival		leadscore.history;
+	first		leadscore.history;
+	seen		text[] := '{}';
+	nth			integer;
+BEGIN
+	arrivals := ARRAY(SELECT h FROM leadscore.history h
+					  WHERE h.model = _former_keys.model AND h.lead_key = _former_keys.lead_key
+						AND h.cause = 'key' AND h.from_temperature IS NULL);
+	WHILE cardinality(arrivals) > 0 LOOP
+		arrival := arrivals[1];
+		arrivals := arrivals[2:];
+		CONTINUE WHEN format('%s/%s', arrival.xact, arrival.xact_order) = ANY (seen);
+		seen := seen || format('%s/%s', arrival.xact, arrival.xact_order);
+		-- "was 1"
+		former_key := substr(arrival.reason, 5);
+		-- Several may have come to that key and gone from it in one transaction,
+		-- even in one command, before whoever was there had left: first come,
+		-- first gone.  0: the one who was there before.
+		nth := (SELECT count(*) FROM leadscore.history h
+				WHERE h.xact = arrival.xact AND h.xact_order <= arrival.xact_order AND h.model = _former_keys.model
+				  AND h.cause = 'key' AND h.from_temperature IS NULL AND h.reason = arrival.reason)
+			- EXISTS (SELECT FROM leadscore.history h
+					  WHERE h.model = _former_keys.model AND h.lead_key = former_key AND h.xact <> arrival.xact
+						AND (h.at, h.xact, h.xact_order) < (arrival.at, arrival.xact, arrival.xact_order))::integer;
+		-- Its first row there, and that of the next lead with this key.  That a
+		-- model was attached anew is no sign of another lead, unless it had gone.
+		SELECT h.* INTO first FROM leadscore.history h
+		WHERE h.model = _former_keys.model AND h.lead_key = former_key AND h.from_temperature IS NULL AND h.cause <> 'attach'
+		  AND (h.at, h.xact, h.xact_order) < (arrival.at, arrival.xact, arrival.xact_order) AND (h.xact = arrival.xact) = (nth > 0)
+		ORDER BY CASE WHEN nth > 0 THEN h.xact_order END, h.at DESC, h.xact DESC, h.xact_order DESC
+		OFFSET greatest(nth - 1, 0) LIMIT 1;
+		since := first.at;
+		before := (SELECT h.at FROM leadscore.history h
+				   WHERE h.model = _former_keys.model AND h.lead_key = former_key AND h.from_temperature IS NULL
+					 AND CASE WHEN nth > 0 THEN (h.at, h.xact, h.xact_order) > (coalesce(first.at, arrival.at), arrival.xact, coalesce(first.xact_order, arrival.xact_order))
+							  ELSE h.xact = arrival.xact OR (h.at, h.xact, h.xact_order) > (arrival.at, arrival.xact, arrival.xact_order) END
+				   ORDER BY h.at, h.xact, h.xact_order LIMIT 1);
+		IF former_key <> _former_keys.lead_key THEN
+			RETURN NEXT;
+		END IF;
+		IF first.cause = 'key' THEN
+			arrivals := arrivals || first;
+		END IF;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION leadscore._former_keys(text, text) IS
+'Internal: keys that a lead had before the one given, as history tells, with the time from which on each was its own (NULL: from the beginning) and that from which on it was another lead''s (NULL: it was nobody''s since).';
 
 CREATE FUNCTION leadscore._forget(model text, lead_key text)
 RETURNS jsonb
@@ -4466,7 +4550,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+	state	text := leadscore._state_has_key(_forget.model, 's', '$1');
 	erased	jsonb := '{}';
+	former	text[];
+	line	record;
 	n		bigint;
 	t		text;
 BEGIN
@@ -4475,29 +4562,44 @@ BEGIN
 			ERRCODE = 'null_value_not_allowed',
 			MESSAGE = 'forget() needs the key of a lead';
 	END IF;
-	IF to_regclass(format('leadscore.%I', _forget.model || '_state')) IS NOT NULL THEN
-		EXECUTE format('DELETE FROM leadscore.%I WHERE lead_key::text = $1', _forget.model || '_state') USING _forget.lead_key;
-		GET DIAGNOSTICS n = ROW_COUNT;
-		erased := erased || jsonb_build_object('state', n);
-	END IF;
-	erased := erased || jsonb_build_object('history', leadscore._delete_history(_forget.model, _forget.lead_key, NULL));
-	FOREACH t IN ARRAY ARRAY['problem', 'pending_activity', 'unsettled_lead', 'playbook_progress', 'sla_breach'] LOOP
-		CONTINUE WHEN to_regclass('leadscore.' || t) IS NULL;
-		EXECUTE format('DELETE FROM leadscore.%I WHERE model = $1 AND lead_key = $2', t) USING _forget.model, _forget.lead_key;
-		GET DIAGNOSTICS n = ROW_COUNT;
-		erased := erased || jsonb_build_object(t, n);
+	FOR line IN
+		SELECT _forget.lead_key AS key, NULL::timestamptz AS since, NULL::timestamptz AS before, false AS is_former
+		UNION ALL
+		SELECT f.former_key, f.since, f.before, true FROM leadscore._former_keys(_forget.model, _forget.lead_key) f
+	LOOP
+		IF line.is_former AND line.key <> ALL (coalesce(former, '{}')) THEN
+			former := former || line.key;
+		END IF;
+		-- a key that another lead has got since is that one's
+		IF state IS NOT NULL AND line.before IS NULL THEN
+			EXECUTE format('DELETE FROM leadscore.%I s WHERE %s AND s.lead_key::text = $1 AND (NOT $2 OR NOT s.lead_exists)', _forget.model || '_state', state)
+				USING line.key, line.is_former;
+			GET DIAGNOSTICS n = ROW_COUNT;
+			erased := erased || jsonb_build_object('state', coalesce((erased ->> 'state')::bigint, 0) + n);
+		END IF;
+		n := leadscore._delete_history(_forget.model, line.key, line.before, line.since);
+		erased := erased || jsonb_build_object('history', coalesce((erased ->> 'history')::bigint, 0) + n);
+		FOREACH t IN ARRAY ARRAY['problem', 'pending_activity', 'unsettled_lead', 'playbook_progress', 'sla_breach'] LOOP
+			CONTINUE WHEN line.before IS NOT NULL AND t NOT IN ('playbook_progress', 'sla_breach');
+			EXECUTE format('DELETE FROM leadscore.%I WHERE model = $1 AND lead_key = $2', t)
+				|| CASE WHEN line.before IS NULL THEN ''
+						WHEN t = 'sla_breach' THEN ' AND started_at < $3' ELSE ' AND acknowledged_at < $3' END
+				USING _forget.model, line.key, line.before;
+			GET DIAGNOSTICS n = ROW_COUNT;
+			erased := erased || jsonb_build_object(t, coalesce((erased ->> t)::bigint, 0) + n);
+		END LOOP;
 	END LOOP;
-	RETURN erased;
+	RETURN erased || jsonb_build_object('former_keys', cardinality(coalesce(former, '{}')));
 END
 $$;
 COMMENT ON FUNCTION leadscore._forget(text, text) IS
 'Internal: what leadscore.forget() does.';
 
 CREATE FUNCTION leadscore.forget(model text, lead_key text) RETURNS jsonb
-AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+AS 'MODULE_PATHNAME', 'leadscore_act_on_history'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.forget(text, text) IS
-'Erases what is kept of a lead, given its key as text: state, history, problems and what is pending, and returns how many rows of each.  The CRM''s own rows are yours to erase, before: a lead that is still there is scored again when it is written next.  The caller owns the leads'' table.  Errors: 22004 no key, 42704 unknown model, 42501 not the owner.';
+'Erases what is kept of a lead, given its key as text: state, history, problems, what was done of the playbook, missed deadlines and what is pending, and returns how many rows of each; also what is kept of it under the keys that it had before, as far as its history tells of them (former_keys: how many).  The CRM''s own rows are yours to erase, before: a lead that is still there is scored again when it is written next.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 no key, 42704 unknown model, without any history, 42501 not the owner.';
 
 CREATE FUNCTION leadscore._drop_history(model text, before timestamptz)
 RETURNS bigint
@@ -4517,10 +4619,10 @@ COMMENT ON FUNCTION leadscore._drop_history(text, timestamptz) IS
 'Internal: what leadscore.drop_history() does.';
 
 CREATE FUNCTION leadscore.drop_history(model text, before timestamptz) RETURNS bigint
-AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
+AS 'MODULE_PATHNAME', 'leadscore_act_on_history'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.drop_history(text, timestamptz) IS
-'Removes the history of a model before a time, and returns how many rows that were.  Reports are made from what is left.  Whole months of all models go faster by detaching partitions of leadscore.history.  The caller owns the leads'' table.  Errors: 22004 no time, 42704 unknown model, 42501 not the owner.';
+'Removes the history of a model before a time, and returns how many rows that were.  Reports are made from what is left.  Whole months of all models go faster by detaching partitions of leadscore.history.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 no time, 42704 unknown model, without any history, 42501 not the owner.';
 
 DO $$
 DECLARE
@@ -4528,7 +4630,7 @@ DECLARE
 BEGIN
 	FOR f IN
 		SELECT p.oid FROM pg_catalog.pg_proc p
-		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace AND p.proname IN ('_forget', '_drop_history')
+		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace AND p.proname IN ('_forget', '_former_keys', '_drop_history')
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', f);
 	END LOOP;
@@ -7268,9 +7370,9 @@ BEGIN
 											pg_catalog.quote_ident(coalesce(columns ->> needed, needed)));
 		END LOOP;
 		BEGIN
-			INSERT INTO leadscore.transition (model, from_stage, to_stage, condition, automatic, description)
+			INSERT INTO leadscore.transition (model, from_stage, to_stage, condition, automatic, description, min_attempts)
 			VALUES (load_template.model, transition.from_stage, transition.to_stage, condition,
-					coalesce(transition.automatic, false), transition.description);
+					coalesce(transition.automatic, false), transition.description, transition.min_attempts);
 		EXCEPTION WHEN undefined_column THEN
 			SELECT c INTO needed FROM pg_catalog.jsonb_array_elements_text(template -> 'columns') c
 			WHERE pg_catalog.strpos(stray, '{{' OPERATOR(pg_catalog.||) c OPERATOR(pg_catalog.||) '}}') OPERATOR(pg_catalog.>) 0
@@ -7327,7 +7429,7 @@ CREATE TABLE leadscore.label (
 );
 COMMENT ON TABLE leadscore.label IS
 'Words for people to read, in several languages.  SET leadscore.language chooses one; what has no word in it is shown in English, else as its code.  Insert rows for other languages, and for what you call things yourself: they replace the built-in ones.';
-COMMENT ON COLUMN leadscore.label.kind IS 'temperature, stage, significance, axis, cause (of leadscore.history), word (of reasons), activity (events of an activity source), factor or parameter (of your own matrix, which has no built-in words).';
+COMMENT ON COLUMN leadscore.label.kind IS 'temperature, stage, significance, axis, cause (of leadscore.history), word (of reasons and of compare()), activity (events of an activity source), factor or parameter (of your own matrix, which has no built-in words).';
 COMMENT ON COLUMN leadscore.label.code IS 'Value that the word is for, such as hot.  Of activities and of words that are counted, with the plural form of the language as Unicode names it after a dot: visit.one, visit.few, visit.many, visit.other; a form that is missing is taken from other.  An activity source whose name ends in s may have its word without that.';
 COMMENT ON COLUMN leadscore.label.language IS 'Language, as a lower-case tag: en, pl, pt-br.';
 COMMENT ON COLUMN leadscore.label.label IS 'The word.  In words, %s stands for what they are about.';
@@ -7484,12 +7586,12 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION leadscore._account(text, text, timestamptz) IS
 'Internal: the same, with the key of the lead as text.';
 
-CREATE FUNCTION leadscore._points_text(points numeric, plus text DEFAULT '+') RETURNS text
+CREATE FUNCTION leadscore._points_text(points numeric, plus text DEFAULT '+', digits integer DEFAULT 1) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	rounded	numeric := round(points, 1);
+	rounded	numeric := round(points, digits);
 	minus	text;
 BEGIN
 	IF rounded >= 0 THEN
@@ -7500,8 +7602,8 @@ BEGIN
 	RETURN CASE minus WHEN 'minus' THEN '-' ELSE minus END || trim_scale(-rounded);
 END
 $$;
-COMMENT ON FUNCTION leadscore._points_text(numeric, text) IS
-'Internal: points as people write them, to one decimal and with their sign, in any language with a decimal point.';
+COMMENT ON FUNCTION leadscore._points_text(numeric, text, integer) IS
+'Internal: points as people write them, to so many decimals at most and with their sign, in any language with a decimal point.';
 
 CREATE FUNCTION leadscore._reason_name(factor text, parameter text, activity text, silence boolean, occurrences bigint,
 	last_seen timestamptz, at timestamptz) RETURNS text
@@ -7637,7 +7739,7 @@ BEGIN
 				CASE WHEN h.from_grade <> h.grade THEN h.from_grade || ' > ' || h.grade END,
 				leadscore.label_of('word', 'gained') || ' ' || leadscore._rule_names(h.gained),
 				leadscore.label_of('word', 'lost') || ' ' || leadscore._rule_names(h.lost),
-				h.reason), ''), '')
+				CASE WHEN h.cause = 'key' THEN replace(leadscore.label_of('word', 'was'), '%s', substr(h.reason, 5)) ELSE h.reason END), ''), '')
 	FROM (SELECT h.at, h.xact, h.xact_order, h.from_score, h.score, h.cause, h.from_stage::text, h.to_stage::text, h.from_temperature, h.temperature,
 				 h.from_grade, h.grade, h.reason, g.gained, g.lost
 		  FROM leadscore.history h
@@ -8381,39 +8483,59 @@ $$;
 COMMENT ON FUNCTION leadscore._compare(text, text) IS
 'Internal: all leads by a model and by a draft of it.';
 
-CREATE FUNCTION leadscore._reasons(model text, draft text, lead_key text, pairs jsonb) RETURNS text[]
+CREATE FUNCTION leadscore._comparison(model text, draft text) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT jsonb_build_object('rule', (SELECT coalesce(jsonb_object_agg(p.draft_rule, p.rule), '{}') FROM leadscore._rule_pairs(model, draft) p))
+		|| (SELECT jsonb_object_agg(k.kind, (SELECT coalesce(jsonb_object_agg(l.code, l.label), '{}') FROM leadscore._labels(k.kind) l))
+			FROM unnest('{factor,parameter,axis,word}'::text[]) k(kind))
+$$;
+COMMENT ON FUNCTION leadscore._comparison(text, text) IS
+'Internal: what leadscore._reasons() goes by: the rules of a draft that are rules of the model, and the words of the session''s language, which are not looked up for each lead.';
+
+CREATE FUNCTION leadscore._reasons(model text, draft text, lead_key text, comparison jsonb, otherwise text) RETURNS text[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	reasons text[];
+	words	jsonb := comparison -> 'word';
+	reasons	text[];
 BEGIN
-	SELECT array_agg(format('%s %s', c.label, c.what) ORDER BY abs(c.change) DESC, c.label)
+	SELECT array_agg(concat_ws(': ', coalesce(comparison -> 'factor' ->> c.factor, c.factor),
+							   CASE WHEN c.factor IS NULL THEN coalesce(comparison -> 'axis' ->> c.axis, c.axis) END,
+							   coalesce(comparison -> 'parameter' ->> c.parameter, c.parameter),
+							   coalesce(words ->> c.limits, c.limits))
+					 || ' ' || concat_ws(', ',
+						CASE WHEN c.before IS NULL THEN replace(words ->> 'counts', '%s', leadscore._points_text(c.after, '', 2))
+							 WHEN c.after IS NULL THEN replace(words ->> 'counted', '%s', leadscore._points_text(c.before, '', 2))
+							 WHEN c.before <> c.after THEN
+								  replace(words ->> 'counts', '%s', leadscore._points_text(c.after, '', 2)) || ' '
+								  || replace(words ->> 'instead', '%s', leadscore._points_text(c.before, '', 2)) END,
+						CASE WHEN c.draft_disqualifies AND NOT c.disqualifies THEN words ->> 'disqualifies'
+							 WHEN c.disqualifies AND NOT c.draft_disqualifies THEN words ->> 'disqualified' END)
+					 ORDER BY abs(coalesce(c.after, 0) - coalesce(c.before, 0)) DESC,
+							  concat_ws(': ', coalesce(c.factor, c.axis), c.parameter, c.limits) COLLATE "C")
 	INTO reasons
-	FROM (SELECT concat_ws(': ', coalesce(a.factor, b.factor, a.axis, b.axis), coalesce(a.parameter, b.parameter),
-						   CASE WHEN a.rule_id IS NULL AND b.rule_id IS NULL THEN coalesce(a.note, b.note) END) AS label,
-				 coalesce(b.counted, 0) - coalesce(a.counted, 0) AS change,
-				 CASE WHEN a.n IS NULL THEN format('counts: %s', trim_scale(round(b.counted, 2)))
-					  WHEN b.n IS NULL THEN format('counts no longer: %s', trim_scale(round(a.counted, 2)))
-					  ELSE format('counts %s instead of %s', trim_scale(round(b.counted, 2)), trim_scale(round(a.counted, 2))) END
-				 || CASE WHEN b.note = 'disqualifies' AND a.note IS DISTINCT FROM 'disqualifies' THEN ', disqualifies'
-						 WHEN a.note = 'disqualifies' AND b.note IS DISTINCT FROM 'disqualifies' THEN ', disqualifies no longer'
-						 ELSE '' END AS what,
+	FROM (SELECT coalesce(a.factor, b.factor) AS factor, coalesce(a.axis, b.axis) AS axis, coalesce(a.parameter, b.parameter) AS parameter,
+				 CASE WHEN a.rule_id IS NULL AND b.rule_id IS NULL THEN coalesce(a.note, b.note) END AS limits,
+				 CASE WHEN a.n IS NOT NULL THEN a.counted END AS before, CASE WHEN b.n IS NOT NULL THEN b.counted END AS after,
+				 (a.note = 'disqualifies') IS TRUE AS disqualifies, (b.note = 'disqualifies') IS TRUE AS draft_disqualifies,
 				 a.n IS NULL OR b.n IS NULL OR a.counted <> b.counted OR (a.note = 'disqualifies') IS DISTINCT FROM (b.note = 'disqualifies') AS differs
 		  FROM (SELECT e.*, row_number() OVER () AS n, coalesce(e.rule_id::text, concat_ws(' ', e.note, e.factor, e.axis)) AS what
 				FROM leadscore.explain(_reasons.model, _reasons.lead_key, statement_timestamp()) e) a
 		  FULL JOIN (SELECT e.*, row_number() OVER () AS n,
-							coalesce(_reasons.pairs ->> e.rule_id::text, 'draft ' || e.rule_id::text, concat_ws(' ', e.note, e.factor, e.axis)) AS what
+							coalesce(_reasons.comparison -> 'rule' ->> e.rule_id::text, 'draft ' || e.rule_id::text, concat_ws(' ', e.note, e.factor, e.axis)) AS what
 					 FROM leadscore.explain(_reasons.draft, _reasons.lead_key, statement_timestamp()) e) b USING (what)) c
-	WHERE c.differs AND c.label <> 'rounding';
-	RETURN coalesce(reasons, '{}');
+	WHERE c.differs AND c.limits IS DISTINCT FROM 'rounding';
+	RETURN coalesce(reasons, array_remove(ARRAY[words ->> otherwise], NULL));
 EXCEPTION WHEN OTHERS THEN
 	-- a rule that fails on the lead: the column problem says so
 	RETURN '{}';
 END
 $$;
-COMMENT ON FUNCTION leadscore._reasons(text, text, text, jsonb) IS
-'Internal: rules that count another number of points for a lead by the draft, the greatest difference first.';
+COMMENT ON FUNCTION leadscore._reasons(text, text, text, jsonb, text) IS
+'Internal: rules that count another number of points for a lead by the draft, for people to read, the greatest difference first; if there are none, the word for what it is otherwise.';
 
 CREATE FUNCTION leadscore.compare(model text, draft_model text)
 RETURNS TABLE (lead_key text, score integer, draft_score integer, temperature text, draft_temperature text, grade text, draft_grade text,
@@ -8423,27 +8545,26 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	pairs jsonb;
+	comparison jsonb;
 BEGIN
 	PERFORM leadscore._require_draft(compare.model, draft_model);
-	SELECT coalesce(jsonb_object_agg(p.draft_rule, p.rule), '{}') INTO pairs FROM leadscore._rule_pairs(compare.model, draft_model) p;
+	comparison := leadscore._comparison(compare.model, draft_model);
 	RETURN QUERY
 	SELECT c.lead_key, c.score, c.draft_score, c.temperature, c.draft_temperature, c.grade, c.draft_grade, c.stage, c.draft_stage,
 		   c.disqualified, c.draft_disqualified,
-		   CASE WHEN r.reasons <> '{}' OR c.draft_problem IS NOT NULL THEN r.reasons
-				WHEN c.score = c.draft_score AND (c.temperature <> c.draft_temperature OR c.grade <> c.draft_grade) THEN '{other thresholds}'
-				WHEN c.stage <> c.draft_stage THEN '{other transitions}'
-				ELSE r.reasons END,
+		   leadscore._reasons(compare.model, draft_model, c.lead_key, comparison,
+			CASE WHEN c.draft_problem IS NOT NULL THEN NULL
+				 WHEN c.score = c.draft_score AND (c.temperature <> c.draft_temperature OR c.grade <> c.draft_grade) THEN 'thresholds'
+				 WHEN c.stage <> c.draft_stage THEN 'transitions' END),
 		   c.draft_problem
-	FROM leadscore._compare(compare.model, draft_model) c,
-		 LATERAL (SELECT leadscore._reasons(compare.model, draft_model, c.lead_key, pairs) AS reasons OFFSET 0) r
+	FROM leadscore._compare(compare.model, draft_model) c
 	WHERE row(c.score, c.temperature, c.grade, c.disqualified) IS DISTINCT FROM row(c.draft_score, c.draft_temperature, c.draft_grade, c.draft_disqualified)
 	   OR c.stage IS DISTINCT FROM c.draft_stage OR (c.draft_problem IS NOT NULL AND c.problem IS NULL)
 	ORDER BY abs(c.draft_score - c.score) DESC NULLS LAST, c.lead_key COLLATE "C";
 END
 $$;
 COMMENT ON FUNCTION leadscore.compare(text, text) IS
-'What would publishing a draft change?  The leads whose score, temperature, grade, stage or disqualification are others by the draft than by the model, as of now, with their activities, the greatest change of the score first; nothing is written.  stage is where the lead is, draft_stage where the draft''s status map and automatic transitions would lead it, as rescore(move_stages => true) would after publish(); both are NULL unless the model is attached and the caller may read its state table.  reasons tells which rules count differently, the greatest difference first.  A rule that fails on a lead is left out, as when leads are scored in the commit; of the draft''s, problem has the message, and leads on which only they fail are listed too.  The caller may read the model''s source and the tables of the draft''s events.  Errors: 22004 NULL, 42704 unknown model, 22023 the two score different tables, 55000 no key column, 42501 no privilege.';
+'What would publishing a draft change?  The leads whose score, temperature, grade, stage or disqualification are others by the draft than by the model, as of now, with their activities, the greatest change of the score first; nothing is written.  stage is where the lead is, draft_stage where the draft''s status map and automatic transitions would lead it, as rescore(move_stages => true) would after publish(); both are NULL unless the model is attached and the caller may read its state table.  reasons tells which rules count differently, the greatest difference first, in the language of the session: SET leadscore.language.  A rule that fails on a lead is left out, as when leads are scored in the commit; of the draft''s, problem has the message, and leads on which only they fail are listed too.  The caller may read the model''s source and the tables of the draft''s events.  Errors: 22004 NULL, 42704 unknown model, 22023 the two score different tables, 55000 no key column, 42501 no privilege.';
 
 CREATE FUNCTION leadscore.compare_matrix(model text, draft_model text)
 RETURNS TABLE (kind text, before text, after text, leads bigint)
@@ -8472,7 +8593,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	pairs	jsonb;
+	comparison jsonb;
 	movers	jsonb;
 BEGIN
 	PERFORM leadscore._require_draft(compare_summary.model, draft_model);
@@ -8481,7 +8602,7 @@ BEGIN
 			ERRCODE = 'invalid_parameter_value',
 			MESSAGE = 'top must not be negative';
 	END IF;
-	SELECT coalesce(jsonb_object_agg(p.draft_rule, p.rule), '{}') INTO pairs FROM leadscore._rule_pairs(compare_summary.model, draft_model) p;
+	comparison := leadscore._comparison(compare_summary.model, draft_model);
 	SELECT count(*), count(*) FILTER (WHERE c.differs), count(*) FILTER (WHERE c.draft_score > c.score), count(*) FILTER (WHERE c.draft_score < c.score),
 		   count(*) FILTER (WHERE c.warmth > 0), count(*) FILTER (WHERE c.warmth < 0),
 		   count(*) FILTER (WHERE c.temperature = 'hot'), count(*) FILTER (WHERE c.draft_temperature = 'hot'),
@@ -8490,7 +8611,10 @@ BEGIN
 		   count(c.draft_problem), trim_scale(round(avg(c.draft_score::numeric - c.score), 2)),
 		   jsonb_agg(jsonb_build_object('lead_key', c.lead_key, 'score', c.score, 'draft_score', c.draft_score,
 										'temperature', c.temperature, 'draft_temperature', c.draft_temperature,
-										'grade', c.grade, 'draft_grade', c.draft_grade, 'stage', c.stage, 'draft_stage', c.draft_stage)
+										'grade', c.grade, 'draft_grade', c.draft_grade, 'stage', c.stage, 'draft_stage', c.draft_stage,
+										'otherwise', CASE WHEN c.draft_problem IS NOT NULL THEN NULL
+														  WHEN c.score = c.draft_score AND (c.warmth <> 0 OR c.grade <> c.draft_grade) THEN 'thresholds'
+														  WHEN c.stage <> c.draft_stage THEN 'transitions' END)
 					 ORDER BY c.place) FILTER (WHERE c.differs AND c.place <= coalesce(top, 10))
 	INTO leads, changed, score_up, score_down, hotter, colder, hot, draft_hot, grade_changed, stage_changed, newly_disqualified,
 		 no_longer_disqualified, problems, average_change, movers
@@ -8499,7 +8623,8 @@ BEGIN
 					   row(a.score, a.temperature, a.grade, a.disqualified, a.stage)
 					   IS DISTINCT FROM row(a.draft_score, a.draft_temperature, a.draft_grade, a.draft_disqualified, a.draft_stage) AS differs
 				FROM leadscore._compare(compare_summary.model, draft_model) a) d) c;
-	SELECT coalesce(jsonb_agg(e.mover || jsonb_build_object('reasons', leadscore._reasons(compare_summary.model, draft_model, e.mover ->> 'lead_key', pairs))
+	SELECT coalesce(jsonb_agg((e.mover - 'otherwise') || jsonb_build_object('reasons',
+								leadscore._reasons(compare_summary.model, draft_model, e.mover ->> 'lead_key', comparison, e.mover ->> 'otherwise'))
 							  ORDER BY e.position), '[]')
 	INTO top_movers
 	FROM jsonb_array_elements(movers) WITH ORDINALITY e(mover, position);
@@ -8507,7 +8632,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.compare_summary(text, text, integer) IS
-'What publishing a draft would change, in one row: leads in all, leads that change at all, whose score rises or falls, that become hotter or colder, that are hot by the model and by the draft, whose grade or stage changes, that are disqualified by the draft alone or by the model alone, on which a rule of the draft fails; the average change of the score over all leads; and the leads whose score changes most (top, 10 unless told) as a JSON array with what compare() says of them and why.  Nothing is written.  Errors: as of compare(), 22023 top is negative.';
+'What publishing a draft would change, in one row: leads in all, leads that change at all, whose score rises or falls, that become hotter or colder, that are hot by the model and by the draft, whose grade or stage changes, that are disqualified by the draft alone or by the model alone, on which a rule of the draft fails; the average change of the score over all leads; and the leads whose score changes most (top, 10 unless told) as a JSON array with what compare() says of them and why, in the language of the session.  Nothing is written.  Errors: as of compare(), 22023 top is negative.';
 
 CREATE FUNCTION leadscore._swap_matrix(model text, matrix jsonb, ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql

@@ -34,6 +34,8 @@ WHERE code !~ '\.' GROUP BY kind, code HAVING count(*) <> 3 ORDER BY 1, 2;
 SELECT kind, split_part(code, '.', 1) AS what, language, string_agg(split_part(code, '.', 2), ',' ORDER BY code) FROM leadscore.label
 WHERE code ~ '\.' GROUP BY 1, 2, 3
 HAVING string_agg(split_part(code, '.', 2), ',' ORDER BY code) <> CASE language WHEN 'en' THEN 'one,other' ELSE 'few,many,one,other' END ORDER BY 1, 2, 3;
+SELECT cause FROM unnest('{attach,row,event,decay,lookup,rules,manual,status,pin,unpin,key,accept,reject}'::text[]) cause
+WHERE NOT EXISTS (SELECT FROM leadscore.label l WHERE l.kind = 'cause' AND l.code = cause);
 -- one's own, and other languages
 INSERT INTO leadscore.label (kind, code, language, label) VALUES
 	('temperature', 'hot', 'en', 'On fire'), ('temperature', 'hot', 'de', 'Heiss'), ('temperature', 'hot', 'de-at', 'Narrisch'),

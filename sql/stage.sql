@@ -524,9 +524,30 @@ SELECT leadscore.drop_history('none', now());
 -- What a consumer catches up with
 --
 SELECT leadscore.changes('x');
+SELECT leadscore.changes('1/9:3:@2026-01-01T00:00:00.000000Z');
+SELECT leadscore.changes('1/3:9:5,,6@2026-01-01T00:00:00.000000Z');
+SELECT leadscore.changes('1/3:99999999999999999999999:@2026-01-01T00:00:00.000000Z');
+SELECT leadscore.changes('1/3:9:@2026-02-30T00:00:00.000000Z');
+SELECT leadscore.changes('1/3:9:@01/02/2026 00:00:00');
 SELECT lead_key, cause, from_stage, to_stage, score, rules_lost = '{}' AS lost, cardinality(rules_gained) AS gained FROM leadscore.changes(of_model => 'stg_pin') WHERE lead_key = '6';
 SELECT max(position) AS seen FROM leadscore.changes() \gset
 SELECT count(*) FROM leadscore.changes(:'seen');
+-- no setting of a session is in it, so that any other one can go on from there
+BEGIN;
+SELECT max(position) AS here FROM leadscore.changes() \gset
+SET LOCAL TimeZone = 'Asia/Kolkata';
+SET LOCAL DateStyle = 'SQL, DMY';
+SET LOCAL IntervalStyle = 'iso_8601';
+SELECT max(position) = :'here' AS same, max(position) ~ '^\d+/[\d:,]+@\d{4}-\d\d-\d\dT[\d:]{8}\.\d{6}Z$' AS utc FROM leadscore.changes();
+SELECT count(*) FROM leadscore.changes(:'seen');
+-- as if from another server: then it goes by the time
+SELECT max(regexp_replace(position, '^\d+', '1')) AS there FROM leadscore.changes() \gset
+SET LOCAL TimeZone = 'America/New_York';
+SET LOCAL DateStyle = 'German, MDY';
+SELECT max(position) = :'here' AS same FROM leadscore.changes();
+SELECT count(*) FROM leadscore.changes(:'seen');
+SELECT count(*) = (SELECT count(*) FROM leadscore.changes() WHERE recorded_at >= now() - interval '1 hour') AS same FROM leadscore.changes(:'there');
+COMMIT;
 UPDATE person SET n = 1 WHERE id = 6;
 INSERT INTO person VALUES (7, 9);
 SELECT lead_key, cause, automatic, from_stage, to_stage, from_temperature, temperature, announced, score, cardinality(rules_gained) AS gained, cardinality(rules_lost) AS lost, channel, reason FROM leadscore.changes(:'seen');

@@ -265,6 +265,79 @@ SELECT stages();
 SELECT leadscore.move('tr_classic', 3, 'contact')::text;		-- and on from there
 SELECT leadscore.detach('tr_classic');
 
+--
+-- Moves that ask for attempts to contact the lead
+--
+CREATE TABLE att (id integer PRIMARY KEY, status text DEFAULT 'mql');
+CREATE TABLE call (lead integer, at timestamptz DEFAULT statement_timestamp(), answered boolean);
+CREATE ROLE regress_tr_rep;
+GRANT USAGE ON SCHEMA tr, leadscore TO regress_tr_rep;
+GRANT SELECT, UPDATE ON att TO regress_tr_rep;
+INSERT INTO att VALUES (1), (2), (3);
+INSERT INTO leadscore.model (name, target, status) VALUES ('tr_att', 'att', 'status');
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, occurred_at) VALUES ('tr_att', 'call', 'call', 'lead', 'at');
+INSERT INTO leadscore.transition (model, from_stage, to_stage, min_attempts) VALUES ('tr_att', 'mql', 'lost', 2), ('tr_att', 'mql', 'sql', NULL), ('tr_att', 'sql', 'nurture', 1), ('tr_att', 'lost', 'mql', NULL);
+SELECT * FROM error($$UPDATE leadscore.transition SET min_attempts = 0 WHERE model = 'tr_att' AND to_stage::text = 'lost'$$);
+SELECT state, message FROM error($$UPDATE leadscore.transition SET automatic = true WHERE model = 'tr_att' AND to_stage::text = 'lost'$$);
+SELECT leadscore.attach('tr_att') IS NOT NULL AS attached;
+-- nobody counts
+SELECT finding, stage, to_stage, detail FROM leadscore.check_transitions('tr_att') WHERE finding ~ 'attempts' ORDER BY 2;
+SELECT * FROM error($$SELECT leadscore.move('tr_att', 1, 'lost')$$);
+INSERT INTO leadscore.sla (model, stage) VALUES ('tr_att', 'mql');
+SELECT detail FROM error($$SELECT leadscore.move('tr_att', 1, 'lost')$$);
+UPDATE leadscore.sla SET response_activity = 'call', response_condition = 'answered IS NOT NULL' WHERE model = 'tr_att';
+SELECT finding, stage FROM leadscore.check_transitions('tr_att') WHERE finding ~ 'attempts';
+-- whoever moves it: a function, the CRM, who writes the state; and who may not read any of it
+INSERT INTO call VALUES (1, DEFAULT, false), (1, DEFAULT, NULL), (2, DEFAULT, false);
+SET ROLE regress_tr_rep;
+SELECT * FROM tr.error($$SELECT leadscore.move('tr_att', 1, 'lost')$$);
+SELECT state, detail FROM tr.error($$UPDATE tr.att SET status = 'lost' WHERE id = 1$$);
+RESET ROLE;
+SELECT state, detail FROM error($$UPDATE leadscore.tr_att_state SET stage = 'lost' WHERE lead_key = 1$$);
+-- other ways are open
+SELECT leadscore.move('tr_att', 2, 'sql');
+-- and enough is enough, even in one's own transaction
+BEGIN;
+INSERT INTO call VALUES (1, DEFAULT, true);
+SET LOCAL ROLE regress_tr_rep;
+SELECT leadscore.move('tr_att', 1, 'lost', 'does not answer');
+COMMIT;
+-- it is counted from when the lead came to the stage
+SELECT leadscore.move('tr_att', 1, 'mql');
+SELECT state, detail FROM error($$UPDATE att SET status = 'lost' WHERE id = 1$$);
+INSERT INTO call VALUES (1, DEFAULT, true), (1, DEFAULT, true);
+UPDATE att SET status = 'lost' WHERE id = 1;
+SELECT lead_key, stage FROM leadscore.tr_att_state ORDER BY 1;
+-- what is wrong with the service level is told
+INSERT INTO leadscore.sla (model, stage, response_activity, response_condition) VALUES ('tr_att', 'sql', 'call', 'answered');
+ALTER TABLE call RENAME answered TO replied;
+SELECT * FROM error($$SELECT leadscore.move('tr_att', 2, 'nurture')$$);
+ALTER TABLE call RENAME replied TO answered;
+-- where the CRM is the master nobody asks
+UPDATE leadscore.model SET stage_mode = 'follow' WHERE name = 'tr_att';
+UPDATE att SET status = 'lost' WHERE id = 3;
+SELECT stage FROM leadscore.tr_att_state WHERE lead_key = 3;
+UPDATE leadscore.model SET stage_mode = 'lead' WHERE name = 'tr_att';
+-- a table of one's own is guarded as well
+CREATE TABLE deal (id integer PRIMARY KEY, stage leadscore.lead_stage);
+INSERT INTO deal VALUES (2, 'sql');
+CREATE TRIGGER guard BEFORE UPDATE ON deal FOR EACH ROW EXECUTE FUNCTION leadscore.guard_stage('tr_att');
+SELECT state, message, detail FROM error($$UPDATE deal SET stage = 'nurture'$$);
+-- it goes along: a copy, what is exported and imported, a draft that is published
+SELECT leadscore.copy_model('tr_att', 'tr_att_copy');
+SELECT leadscore.import_model(leadscore.export_model('tr_att'), 'tr_att_import');
+SELECT model, from_stage, to_stage, min_attempts FROM leadscore.transition WHERE model LIKE 'tr_att_%' AND min_attempts IS NOT NULL ORDER BY 1, 2::integer;
+UPDATE leadscore.transition SET min_attempts = 5 WHERE model = 'tr_att_copy' AND to_stage::text = 'lost';
+SELECT leadscore.publish('tr_att_copy') IS NOT NULL AS published;
+SELECT from_stage, to_stage, min_attempts FROM leadscore.transition WHERE model = 'tr_att' AND min_attempts IS NOT NULL ORDER BY 1::integer;
+SELECT leadscore.rollback_model('tr_att') IS NOT NULL AS rolled_back;
+SELECT from_stage, to_stage, min_attempts FROM leadscore.transition WHERE model = 'tr_att' AND min_attempts IS NOT NULL ORDER BY 1::integer;
+SELECT leadscore.detach('tr_att');
+DELETE FROM leadscore.model WHERE name LIKE 'tr_att%';
+SELECT leadscore._delete_history('tr_att', NULL, NULL) > 0 AS cleared;
+DROP OWNED BY regress_tr_rep;
+DROP ROLE regress_tr_rep;
+
 DELETE FROM leadscore.model WHERE name LIKE 'tr\_%';
 SELECT count(*) FROM leadscore.transition WHERE model LIKE 'tr\_%';
 DROP OWNED BY tr_editor;

@@ -369,6 +369,45 @@ ROLLBACK;
 DELETE FROM leadscore.model WHERE name = 'wi_loose';
 SELECT count(*) FROM leadscore.draft WHERE model = 'wi_wide';
 
+--
+-- Why, in the language of the session
+--
+CREATE TABLE word (id integer PRIMARY KEY, n integer);
+INSERT INTO word SELECT g, g FROM generate_series(1, 8) g;
+INSERT INTO leadscore.model (name, target, fit_max) VALUES ('wi_words', 'word', 20);
+INSERT INTO leadscore.factor (model, name, axis, points_cap) VALUES ('wi_words', 'number', 'fit', NULL), ('wi_words', 'capped', 'fit', 5);
+INSERT INTO leadscore.rule (model, factor, parameter, condition, points, disqualifies) VALUES
+	('wi_words', 'number', 'one', 'n = 1', 10, false), ('wi_words', 'number', 'two', 'n = 2', -1.25, false),
+	('wi_words', 'capped', 'three', 'n = 3', 5, false), ('wi_words', 'number', 'four', 'n = 4', 0, true),
+	('wi_words', 'number', NULL, 'n = 5', 20, false), ('wi_words', 'number', 'six', 'n = 6', 3, false), ('wi_words', 'number', 'seven', 'n = 7', 4, false);
+INSERT INTO leadscore.threshold (model, kind, label, at_least) VALUES ('wi_words', 'temperature', 'hot', 4), ('wi_words', 'temperature', 'warm', 2), ('wi_words', 'temperature', 'cold', '-Infinity');
+INSERT INTO leadscore.transition (model, from_stage, to_stage) VALUES ('wi_words', 'lead', 'mql');
+SELECT leadscore.attach('wi_words') IS NOT NULL;
+SELECT leadscore.copy_model('wi_words', 'wi_words_draft');
+UPDATE leadscore.rule SET points = -0.75, disqualifies = true WHERE model = 'wi_words_draft' AND parameter = 'two';
+UPDATE leadscore.rule SET points = 6 WHERE model = 'wi_words_draft' AND parameter = 'three';
+UPDATE leadscore.rule SET disqualifies = false WHERE model = 'wi_words_draft' AND parameter = 'four';
+UPDATE leadscore.rule SET points = 25 WHERE model = 'wi_words_draft' AND condition = 'n = 5';
+DELETE FROM leadscore.rule WHERE model = 'wi_words_draft' AND parameter = 'one';
+UPDATE leadscore.factor SET points_cap = 4 WHERE model = 'wi_words_draft' AND name = 'capped';
+UPDATE leadscore.model SET fit_max = 18 WHERE name = 'wi_words_draft';
+INSERT INTO leadscore.rule (model, factor, parameter, condition, points) VALUES ('wi_words_draft', 'number', 'eight', 'n = 8', 1);
+UPDATE leadscore.threshold SET at_least = 3 WHERE model = 'wi_words_draft' AND kind = 'temperature' AND label = 'hot';
+UPDATE leadscore.transition SET automatic = true, condition = 'n = 7' WHERE model = 'wi_words_draft';
+INSERT INTO leadscore.label (kind, code, language, label) VALUES ('factor', 'number', 'pl', 'Liczba'), ('parameter', 'two', 'pl', 'dwa');
+SELECT lead_key, reasons FROM leadscore.compare('wi_words', 'wi_words_draft') ORDER BY lead_key;
+SET leadscore.language = 'pl';
+SELECT lead_key, reasons FROM leadscore.compare('wi_words', 'wi_words_draft') ORDER BY lead_key;
+SELECT m ->> 'lead_key' AS lead_key, m -> 'reasons' AS reasons FROM leadscore.compare_summary('wi_words', 'wi_words_draft') s, jsonb_array_elements(s.top_movers) m ORDER BY 1;
+SET leadscore.language = 'ru';
+SELECT lead_key, reasons FROM leadscore.compare('wi_words', 'wi_words_draft') ORDER BY lead_key;
+-- what is there of no language is in English
+SET leadscore.language = 'tlh';
+SELECT lead_key, reasons FROM leadscore.compare('wi_words', 'wi_words_draft') WHERE lead_key IN ('1', '6', '7') ORDER BY lead_key;
+RESET leadscore.language;
+DELETE FROM leadscore.label WHERE NOT builtin AND (kind, code) IN (('factor', 'number'), ('parameter', 'two'));
+SELECT leadscore.detach('wi_words');
+
 SELECT leadscore.detach('wi');
 DELETE FROM leadscore.model WHERE name LIKE 'wi%';
 SELECT count(*) FROM leadscore.model_version WHERE model LIKE 'wi%';

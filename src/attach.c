@@ -33,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "condition.h"
+#include "history.h"
 #include "rulebook.h"
 #include "ruletable.h"
 #include "scorer.h"
@@ -217,20 +218,14 @@ require_model_owner(const char *model)
 }
 
 /*
- * leadscore.<name>(model text, ...)
- *		Calls leadscore._<name> with the same arguments as the owner of the
- *		extension, if the caller owns what the model reads, and whatever
- *		relations are named besides.  Errors: 22004 model is NULL, 42704
- *		unknown model, 42501 not the owner, and those of the twin.
+ * Call the twin of a function, with the same arguments, as the owner of the
+ * extension.
  */
-PG_FUNCTION_INFO_V1(leadscore_act_as_owner);
-Datum
-leadscore_act_as_owner(PG_FUNCTION_ARGS)
+static Datum
+call_twin(FunctionCallInfo fcinfo)
 {
-	Oid			self = fcinfo->flinfo->fn_oid;
-	HeapTuple	tuple;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
 	Form_pg_proc proc;
-	char	   *model;
 	Oid			twin;
 	Oid			save_userid;
 	int			save_sec_context;
@@ -238,24 +233,9 @@ leadscore_act_as_owner(PG_FUNCTION_ARGS)
 	LOCAL_FCINFO(twin_fcinfo, FUNC_MAX_ARGS);
 	Datum		result;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("the scoring model must not be NULL")));
-	model = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (!has_row_for_model("attachment", model))
-		lock_model_row(model);
-	require_model_owner(model);
-
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(self));
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", self);
+		elog(ERROR, "cache lookup failed for function %u", fcinfo->flinfo->fn_oid);
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	for (int i = 1; i < proc->pronargs; i++)
-	{
-		if (proc->proargtypes.values[i] == REGCLASSOID && !PG_ARGISNULL(i))
-			require_owner(model, PG_GETARG_OID(i));
-	}
 	twin = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
 						   CStringGetDatum(psprintf("_%s", NameStr(proc->proname))),
 						   PointerGetDatum(&proc->proargtypes),
@@ -280,6 +260,78 @@ leadscore_act_as_owner(PG_FUNCTION_ARGS)
 	if (twin_fcinfo->isnull)
 		PG_RETURN_NULL();
 	return result;
+}
+
+/*
+ * The caller must own what the model reads, and whatever relations are named
+ * besides in the arguments of the function at hand.
+ */
+static void
+require_owner_of_all(FunctionCallInfo fcinfo, const char *model)
+{
+	Oid		   *types;
+	int			ntypes;
+
+	if (!has_row_for_model("attachment", model))
+		lock_model_row(model);
+	require_model_owner(model);
+
+	(void) get_func_signature(fcinfo->flinfo->fn_oid, &types, &ntypes);
+	for (int i = 1; i < ntypes; i++)
+	{
+		if (types[i] == REGCLASSOID && !PG_ARGISNULL(i))
+			require_owner(model, PG_GETARG_OID(i));
+	}
+}
+
+static char *
+model_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("the scoring model must not be NULL")));
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
+/*
+ * leadscore.<name>(model text, ...)
+ *		Calls leadscore._<name> with the same arguments as the owner of the
+ *		extension, if the caller owns what the model reads, and whatever
+ *		relations are named besides.  Errors: 22004 model is NULL, 42704
+ *		unknown model, 42501 not the owner, and those of the twin.
+ */
+PG_FUNCTION_INFO_V1(leadscore_act_as_owner);
+Datum
+leadscore_act_as_owner(PG_FUNCTION_ARGS)
+{
+	require_owner_of_all(fcinfo, model_argument(fcinfo));
+	return call_twin(fcinfo);
+}
+
+/*
+ * leadscore.forget(model text, lead_key text)
+ * leadscore.drop_history(model text, before timestamptz)
+ *		The same.  But history outlives its model, and what is in it of people
+ *		must not be out of reach then: of a model that is gone nobody can tell
+ *		who owned its leads, so it is up to the owner of leadscore.history.
+ */
+PG_FUNCTION_INFO_V1(leadscore_act_on_history);
+Datum
+leadscore_act_on_history(PG_FUNCTION_ARGS)
+{
+	char	   *model = model_argument(fcinfo);
+
+	if (has_row_for_model("model", model) || !history_knows(model))
+		require_owner_of_all(fcinfo, model);
+	else if (!has_privs_of_role(GetUserId(), relation_owner(leadscore_relation("history"))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of leadscore.history"),
+				 errdetail("Scoring model \"%s\" does not exist any more, only its history does.",
+						   model),
+				 errhint("Let the owner call it, or a superuser.")));
+	return call_twin(fcinfo);
 }
 
 /*

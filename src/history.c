@@ -11,12 +11,14 @@
  *
  * That rows are only ever added is seen to by a trigger, history_guard(), which
  * lets nobody change or delete any but the functions of the extension that
- * are made for it.
+ * are made for it.  What a row tells never changes; but the rows of a model
+ * that is renamed go by its new name.
  *
  *-------------------------------------------------------------------------
  */
 #include "leadscore.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -35,6 +37,7 @@
 #include "utils/memutils.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -42,6 +45,7 @@
 #include "history.h"
 #include "problem.h"
 #include "rulebook.h"
+#include "ruletable.h"
 #include "source.h"
 
 /* The columns of leadscore.history, in the order of the install script. */
@@ -136,8 +140,15 @@ struct HistoryWriter
 static FullTransactionId numbered_xact;
 static int32 last_number;
 
-/* A function of ours is about to remove rows. */
-static bool removing = false;
+/* What a function of ours is about to do with rows that are there. */
+typedef enum Rewriting
+{
+	REWRITES_NOTHING,
+	REMOVES_ROWS,
+	RENAMES_MODEL
+} Rewriting;
+
+static Rewriting rewriting = REWRITES_NOTHING;
 
 
 static const char *const cause_words[] = {
@@ -457,74 +468,160 @@ history_add(HistoryWriter *writer, const char *model, const char *lead_key,
 
 
 /* --------------------------------------------------------------------
- * Removing
+ * Removing, and renaming
  * --------------------------------------------------------------------
  */
 
 /*
  * leadscore.history_guard(): trigger BEFORE UPDATE OR DELETE OR TRUNCATE, for
- * each statement, on leadscore.history and its partitions
+ * each row and statement, on leadscore.history and its partitions
  *		Errors: 55000 unless leadscore.drop_history() or leadscore.forget() is
- *		at work.
+ *		at work, or rows go along with a model that is renamed.
  */
 PG_FUNCTION_INFO_V1(leadscore_history_guard);
 Datum
 leadscore_history_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	bool		by_update;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager",
 						"history_guard")));
-	if (!removing || !TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	by_update = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+	if (!(rewriting == REMOVES_ROWS && TRIGGER_FIRED_BY_DELETE(trigger->tg_event)) &&
+		!(rewriting == RENAMES_MODEL && by_update))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("rows of leadscore.history are only ever added"),
 				 errhint("leadscore.drop_history() removes what is older than a time, leadscore.forget() what is kept of a lead.")));
-	return PointerGetDatum(TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ? trigger->tg_trigtuple : NULL);
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return PointerGetDatum(NULL);
+	return PointerGetDatum(by_update ? trigger->tg_newtuple : trigger->tg_trigtuple);
 }
 
 /*
- * leadscore._delete_history(model text, lead_key text, before timestamptz)
+ * Run a statement on leadscore.history as its owner, with the newest rows, and
+ * let the guard pass what it does; how many rows.
+ */
+static uint64
+run_on_history(Rewriting does, const char *text, int nargs, Oid *types,
+			   Datum *values, const char *nulls)
+{
+	Impersonation impersonation;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SPIPlanPtr	plan;
+	uint64		rows = 0;
+
+	impersonate(&impersonation, relation_owner(leadscore_relation("history")),
+				"pg_catalog, pg_temp");
+	PG_TRY();
+	{
+		rewriting = does;
+		SPI_connect();
+		plan = SPI_prepare(text, nargs, types);
+		if (plan == NULL ||
+			SPI_execute_snapshot(plan, values, nulls, snapshot, InvalidSnapshot,
+								 does == REWRITES_NOTHING, true, 0) < 0)
+			elog(ERROR, "could not go through leadscore.history");
+		rows = SPI_processed;
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		rewriting = REWRITES_NOTHING;
+	}
+	PG_END_TRY();
+	impersonate_end(&impersonation);
+	UnregisterSnapshot(snapshot);
+
+	return rows;
+}
+
+/*
+ * leadscore._delete_history(model text, lead_key text, before timestamptz,
+ * since timestamptz)
  *		Removes rows: of a model (NULL: all), of a lead (NULL: all), before a
- *		time (NULL: all).  Returns how many.
+ *		time (NULL: all) and from a time on (NULL: all).  Returns how many.
  */
 PG_FUNCTION_INFO_V1(leadscore_delete_history);
 Datum
 leadscore_delete_history(PG_FUNCTION_ARGS)
 {
-	Oid			types[3] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
-	Datum		values[3];
-	char		nulls[3];
-	Impersonation impersonation;
-	uint64		deleted = 0;
+	Oid			types[4] = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[4];
+	char		nulls[4];
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 	{
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
-	impersonate(&impersonation, relation_owner(leadscore_relation("history")),
-				"pg_catalog, pg_temp");
-	PG_TRY();
-	{
-		removing = true;
-		SPI_connect();
-		if (SPI_execute_with_args("DELETE FROM leadscore.history WHERE (model = $1 OR $1 IS NULL) "
-								  "AND (lead_key = $2 OR $2 IS NULL) AND (at < $3 OR $3 IS NULL)",
-								  3, types, values, nulls, false, 0) != SPI_OK_DELETE)
-			elog(ERROR, "could not remove history");
-		deleted = SPI_processed;
-		SPI_finish();
-	}
-	PG_FINALLY();
-	{
-		removing = false;
-	}
-	PG_END_TRY();
-	impersonate_end(&impersonation);
+	PG_RETURN_INT64((int64) run_on_history(REMOVES_ROWS,
+										   "DELETE FROM leadscore.history WHERE (model = $1 OR $1 IS NULL) "
+										   "AND (lead_key = $2 OR $2 IS NULL) AND (at < $3 OR $3 IS NULL) "
+										   "AND (at >= $4 OR $4 IS NULL)",
+										   4, types, values, nulls));
+}
 
-	PG_RETURN_INT64((int64) deleted);
+/*
+ * history_knows
+ *		Is there any history under the name of a model?
+ */
+bool
+history_knows(const char *model)
+{
+	Oid			type = TEXTOID;
+	Datum		value = CStringGetTextDatum(model);
+
+	return run_on_history(REWRITES_NOTHING, "SELECT FROM leadscore.history WHERE model = $1 LIMIT 1",
+						  1, &type, &value, NULL) > 0;
+}
+
+/*
+ * leadscore.rename_history(): trigger AFTER UPDATE OF name FOR EACH ROW on
+ * leadscore.model
+ *		History goes along with a model that is renamed: it is told by the name.
+ *		Errors: 55000 if there is some under the new name already, which another
+ *		model has left.
+ */
+PG_FUNCTION_INFO_V1(leadscore_rename_history);
+Datum
+leadscore_rename_history(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		names[2];
+	bool		isnull;
+	char	   *name;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ||
+		RelationGetRelid(trigger->tg_relation) != leadscore_relation("model"))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" is for tables of leadscore only",
+						"rename_history")));
+	names[0] = heap_getattr(trigger->tg_trigtuple, Anum_model_name,
+							RelationGetDescr(trigger->tg_relation), &isnull);
+	names[1] = heap_getattr(trigger->tg_newtuple, Anum_model_name,
+							RelationGetDescr(trigger->tg_relation), &isnull);
+	name = TextDatumGetCString(names[0]);
+	if (strcmp(name, TextDatumGetCString(names[1])) == 0 || !history_knows(name))
+		return PointerGetDatum(NULL);
+	if (history_knows(TextDatumGetCString(names[1])))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot rename scoring model \"%s\" to \"%s\"",
+						name, TextDatumGetCString(names[1])),
+				 errdetail("There is history of another model that was called \"%s\".",
+						   TextDatumGetCString(names[1])),
+				 errhint("Take another name, or remove that history with leadscore.drop_history().")));
+	(void) run_on_history(RENAMES_MODEL, "UPDATE leadscore.history SET model = $2 WHERE model = $1",
+						  2, types, names, NULL);
+	return PointerGetDatum(NULL);
 }

@@ -52,5 +52,6 @@ extern void history_add(HistoryWriter *writer, const char *model,
 						const char *lead_key, const StateRow *before,
 						const StateRow *after, const HistoryEntry *entry);
 extern const char *cause_word(Cause cause);
+extern bool history_knows(const char *model);
 
 #endif							/* LEADSCORE_HISTORY_H */

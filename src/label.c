@@ -70,6 +70,8 @@ static const Words all_words[] = {
 	{"cause", "pin", "pinned", "przypięcie", "закрепление"},
 	{"cause", "unpin", "unpinned", "odpięcie", "открепление"},
 	{"cause", "key", "new key", "nowy klucz", "новый ключ"},
+	{"cause", "accept", "accepted by sales", "przyjęcie przez sprzedaż", "принятие отделом продаж"},
+	{"cause", "reject", "rejected by sales", "odrzucenie przez sprzedaż", "отклонение отделом продаж"},
 
 	/* what reasons are made of; %s is what they are about */
 	{"word", "minus", "−", NULL, NULL},
@@ -85,6 +87,12 @@ static const Words all_words[] = {
 	{"word", "floor", "lower limit", "limit dolny", "нижний предел"},
 	{"word", "clamp", "limits of the model", "granice modelu", "пределы модели"},
 	{"word", "rounding", "rounding", "zaokrąglenie", "округление"},
+	{"word", "counts", "counts %s", "teraz %s", "теперь %s"},
+	{"word", "instead", "instead of %s", "zamiast %s", "вместо %s"},
+	{"word", "counted", "counts no longer: %s", "już nie: %s", "больше нет: %s"},
+	{"word", "disqualified", "disqualifies no longer", "już nie dyskwalifikuje", "больше не дисквалифицирует"},
+	{"word", "thresholds", "other thresholds", "inne progi", "другие пороги"},
+	{"word", "transitions", "other transitions", "inne przejścia", "другие переходы"},
 	{"word", "minute.one", "%s minute", "%s minutę", "%s минуту"},
 	{"word", "minute.few", NULL, "%s minuty", "%s минуты"},
 	{"word", "minute.many", NULL, "%s minut", "%s минут"},

@@ -674,6 +674,8 @@ load_funnel(Rulebook *rulebook, const Datum *model, const bool *model_nulls,
 		transition->automatic = DatumGetBool(values[Anum_transition_automatic - 1]);
 		if (!nulls[Anum_transition_condition - 1])
 			transition->text = TextDatumGetCString(values[Anum_transition_condition - 1]);
+		if (!nulls[Anum_transition_min_attempts - 1])
+			transition->min_attempts = DatumGetInt32(values[Anum_transition_min_attempts - 1]);
 		if (!nulls[Anum_transition_search_path - 1])
 			transition->search_path = TextDatumGetCString(values[Anum_transition_search_path - 1]);
 		uses_sal |= transition->from == LEAD_STAGE_SAL || transition->to == LEAD_STAGE_SAL;

@@ -448,25 +448,108 @@ same_text(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
-/*
- * Which search_path goes with a row, and does the row come from a dump?
- *
- * A row that brings its own is a copy of one written before.  Otherwise, and
- * when expressions were changed without it, it is the writer's.  A dump is
- * restored by the owner of the table, whose word is good enough.
- */
-static char *
-choose_path(HeapTuple row, HeapTuple old_row, TupleDesc desc, int attno,
-			bool changed, Oid owner, bool *restoring, bool *fill)
+/* A row that is being written, with expressions that are to be compiled. */
+typedef struct WrittenRow
 {
-	char	   *path = row_text(row, desc, attno);
-	char	   *old_path = old_row ? row_text(old_row, desc, attno) : NULL;
+	TupleDesc	desc;
+	HeapTuple	row;
+	HeapTuple	old_row;		/* NULL: there was none */
+	bool		changed;		/* an expression is another than it was */
+	bool		restoring;		/* it comes from a dump */
+	char	   *path;			/* search_path that goes with it */
+	int			path_attno;
+	bool		fill;			/* the path is yet to be stored */
+} WrittenRow;
 
-	*restoring = old_row == NULL && path != NULL && condition_path_is_bare() &&
-		has_privs_of_role(GetUserId(), owner);
-	*fill = path == NULL ||
-		(old_row != NULL && changed && same_text(path, old_path));
-	return *fill ? condition_current_path() : path;
+/*
+ * Look at the row that a trigger on a table of ours is fired for.
+ *
+ * A row that brings its own search_path is a copy of one written before.
+ * Otherwise, and when expressions were changed without it, it is the writer's.
+ * A dump is restored by the owner of the table, whose word is good enough.
+ */
+static void
+look_at_row(FunctionCallInfo fcinfo, const char *function, const char *table,
+			int path_attno, const int *expressions, int nexpressions,
+			WrittenRow *written)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	char	   *path;
+
+	require_row_trigger(fcinfo, function, table);
+	memset(written, 0, sizeof(WrittenRow));
+	written->desc = RelationGetDescr(trigger->tg_relation);
+	written->row = trigger->tg_trigtuple;
+	written->changed = true;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		written->old_row = trigger->tg_trigtuple;
+		written->row = trigger->tg_newtuple;
+		written->changed = false;
+		for (int i = 0; i < nexpressions; i++)
+			written->changed |= !same_text(row_text(written->row, written->desc, expressions[i]),
+										   row_text(written->old_row, written->desc, expressions[i]));
+	}
+
+	path = row_text(written->row, written->desc, path_attno);
+	written->path_attno = path_attno;
+	written->restoring = written->old_row == NULL && path != NULL && condition_path_is_bare() &&
+		has_privs_of_role(GetUserId(), trigger->tg_relation->rd_rel->relowner);
+	written->fill = path == NULL ||
+		(written->old_row != NULL && written->changed &&
+		 same_text(path, row_text(written->old_row, written->desc, path_attno)));
+	written->path = written->fill ? condition_current_path() : path;
+}
+
+/*
+ * The row as it is to be stored, once all is well with it.
+ */
+static Datum
+finish_row(WrittenRow *written)
+{
+	Datum		value;
+	bool		null = false;
+
+	if (!written->fill)
+		return PointerGetDatum(written->row);
+	value = CStringGetTextDatum(written->path);
+	return PointerGetDatum(heap_modify_tuple_by_cols(written->row, written->desc, 1,
+													 &written->path_attno, &value, &null));
+}
+
+/*
+ * The model of a row that is being written; false if a restore is yet to bring
+ * it.
+ */
+static bool
+find_model_of_row(const WrittenRow *written, const char *name, ModelInfo *model)
+{
+	if (find_model(name, model))
+		return true;
+	if (!written->restoring)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("scoring model \"%s\" does not exist", name),
+				 errhint("The table leadscore.model lists the models.")));
+	return false;
+}
+
+/*
+ * The same for its activity source.
+ */
+static bool
+find_activity_of_row(const WrittenRow *written, const char *model_name,
+					 const char *name, ModelInfo *model)
+{
+	if (find_activity(model_name, name, model))
+		return true;
+	if (!written->restoring)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("activity source \"%s\" of scoring model \"%s\" does not exist",
+						name, model_name),
+				 errhint("The table leadscore.activity_source lists them.")));
+	return false;
 }
 
 /*
@@ -620,6 +703,16 @@ same_columns(HeapTuple a, HeapTuple b, TupleDesc desc, const int *columns, int n
 	return true;
 }
 
+/*
+ * Is a row that is being written, in some columns, what it was?
+ */
+static bool
+is_as_before(const WrittenRow *written, const int *columns, int n)
+{
+	return written->old_row != NULL &&
+		same_columns(written->row, written->old_row, written->desc, columns, n);
+}
+
 /* The columns of a rule that its check looks at. */
 static const int checked_columns[] = {
 	Anum_rule_model, Anum_rule_factor, Anum_rule_condition, Anum_rule_enabled,
@@ -640,29 +733,21 @@ PG_FUNCTION_INFO_V1(leadscore_check_rule_row);
 Datum
 leadscore_check_rule_row(PG_FUNCTION_ARGS)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	static const int expressions[] = {Anum_rule_condition};
+	WrittenRow	written;
 	TupleDesc	desc;
 	HeapTuple	row;
-	HeapTuple	old_row = NULL;
 	char	   *model_name;
 	char	   *condition;
 	char	   *activity;
-	char	   *path;
 	double		points;
 	bool		isnull;
-	bool		changed = true;
-	bool		restoring;
-	bool		fill;
 	ModelInfo	model;
 
-	require_row_trigger(fcinfo, "check_rule_row", "rule");
-	desc = RelationGetDescr(trigger->tg_relation);
-	row = trigger->tg_trigtuple;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		old_row = trigger->tg_trigtuple;
-		row = trigger->tg_newtuple;
-	}
+	look_at_row(fcinfo, "check_rule_row", "rule", Anum_rule_search_path,
+				expressions, lengthof(expressions), &written);
+	desc = written.desc;
+	row = written.row;
 
 	points = DatumGetFloat8(heap_getattr(row, Anum_rule_points, desc, &isnull));
 	if (!isnull && !(fabs(points) <= MAX_POINTS))
@@ -677,56 +762,22 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 	condition = row_text(row, desc, Anum_rule_condition);
 	if (model_name == NULL || condition == NULL)
 		return PointerGetDatum(row);	/* NOT NULL will complain */
-	if (old_row != NULL)
-	{
-		if (same_columns(row, old_row, desc, checked_columns, lengthof(checked_columns)))
-			return PointerGetDatum(row);
-		changed = !same_text(condition,
-							 row_text(old_row, desc, Anum_rule_condition));
-	}
-	path = choose_path(row, old_row, desc, Anum_rule_search_path, changed,
-					   trigger->tg_relation->rd_rel->relowner,
-					   &restoring, &fill);
+	if (is_as_before(&written, checked_columns, lengthof(checked_columns)))
+		return PointerGetDatum(row);
 	activity = row_text(row, desc, Anum_rule_activity);
-	check_activity_columns(row, desc, model_name, activity, restoring);
-
-	if (!find_model(model_name, &model))
-	{
-		/* a restore may bring the model later */
-		if (restoring)
-			return PointerGetDatum(row);
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("scoring model \"%s\" does not exist", model_name),
-				 errhint("The table leadscore.model lists the models.")));
-	}
-	if (activity != NULL && !find_activity(model_name, activity, &model))
-	{
-		if (restoring)
-			return PointerGetDatum(row);
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("activity source \"%s\" of scoring model \"%s\" does not exist",
-						activity, model_name),
-				 errhint("The table leadscore.activity_source lists them.")));
-	}
+	check_activity_columns(row, desc, model_name, activity, written.restoring);
+	if (!find_model_of_row(&written, model_name, &model) ||
+		(activity != NULL && !find_activity_of_row(&written, model_name, activity, &model)))
+		return PointerGetDatum(row);
 
 	/* a rule that is switched off may stay as broken as it is */
-	if (old_row == NULL || changed ||
+	if (written.changed ||
 		DatumGetBool(heap_getattr(row, Anum_rule_enabled, desc, &isnull)))
-		check_expression(&model, path, restoring, condition, BOOLOID,
+		check_expression(&model, written.path, written.restoring, condition, BOOLOID,
 						 psprintf("condition of rule %lld of scoring model \"%s\"",
 								  (long long) DatumGetInt64(heap_getattr(row, Anum_rule_id, desc, &isnull)),
 								  model_name));
-	if (fill)
-	{
-		int			attno = Anum_rule_search_path;
-		Datum		value = CStringGetTextDatum(path);
-		bool		null = false;
-
-		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
-	}
-	return PointerGetDatum(row);
+	return finish_row(&written);
 }
 
 /*
@@ -740,67 +791,30 @@ PG_FUNCTION_INFO_V1(leadscore_check_playbook_row);
 Datum
 leadscore_check_playbook_row(PG_FUNCTION_ARGS)
 {
+	static const int expressions[] = {Anum_playbook_condition};
 	static const int checked[] = {
 		Anum_playbook_model, Anum_playbook_condition, Anum_playbook_search_path
 	};
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	row;
-	HeapTuple	old_row = NULL;
+	WrittenRow	written;
 	char	   *model_name;
 	char	   *condition;
-	char	   *path;
 	bool		isnull;
-	bool		changed = true;
-	bool		restoring;
-	bool		fill;
 	ModelInfo	model;
 
-	require_row_trigger(fcinfo, "check_playbook_row", "playbook");
-	desc = RelationGetDescr(trigger->tg_relation);
-	row = trigger->tg_trigtuple;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		old_row = trigger->tg_trigtuple;
-		row = trigger->tg_newtuple;
-		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
-			return PointerGetDatum(row);
-	}
-	model_name = row_text(row, desc, Anum_playbook_model);
-	condition = row_text(row, desc, Anum_playbook_condition);
-	if (model_name == NULL || condition == NULL)
-		return PointerGetDatum(row);
-	if (old_row != NULL)
-		changed = !same_text(condition,
-							 row_text(old_row, desc, Anum_playbook_condition));
-	path = choose_path(row, old_row, desc, Anum_playbook_search_path, changed,
-					   trigger->tg_relation->rd_rel->relowner,
-					   &restoring, &fill);
-
-	if (!find_model(model_name, &model))
-	{
-		/* a restore may bring the model later */
-		if (restoring)
-			return PointerGetDatum(row);
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("scoring model \"%s\" does not exist", model_name),
-				 errhint("The table leadscore.model lists the models.")));
-	}
+	look_at_row(fcinfo, "check_playbook_row", "playbook", Anum_playbook_search_path,
+				expressions, lengthof(expressions), &written);
+	model_name = row_text(written.row, written.desc, Anum_playbook_model);
+	condition = row_text(written.row, written.desc, Anum_playbook_condition);
+	if (model_name == NULL || condition == NULL ||
+		is_as_before(&written, checked, lengthof(checked)) ||
+		!find_model_of_row(&written, model_name, &model))
+		return PointerGetDatum(written.row);
 	model.attached = false;
-	check_expression(&model, path, restoring, condition, BOOLOID,
+	check_expression(&model, written.path, written.restoring, condition, BOOLOID,
 					 psprintf("condition of row %lld of the playbook of scoring model \"%s\"",
-							  (long long) DatumGetInt64(heap_getattr(row, Anum_playbook_id, desc, &isnull)),
+							  (long long) DatumGetInt64(heap_getattr(written.row, Anum_playbook_id, written.desc, &isnull)),
 							  model_name));
-	if (fill)
-	{
-		int			attno = Anum_playbook_search_path;
-		Datum		value = CStringGetTextDatum(path);
-		bool		null = false;
-
-		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
-	}
-	return PointerGetDatum(row);
+	return finish_row(&written);
 }
 
 /*
@@ -827,67 +841,39 @@ leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
 		Anum_activity_source_filter, Anum_activity_source_event_key,
 		Anum_activity_source_search_path
 	};
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	row;
-	HeapTuple	old_row = NULL;
+	WrittenRow	written;
 	Datum		values[Natts_activity_source];
 	bool		nulls[Natts_activity_source];
 	char	   *model_name;
 	char	   *name;
-	char	   *path;
 	char		kind;
-	bool		changed = true;
-	bool		restoring;
-	bool		fill;
 	Oid			source;
 	ModelInfo	model;
 
-	require_row_trigger(fcinfo, "check_activity_source_row", "activity_source");
-	desc = RelationGetDescr(trigger->tg_relation);
-	row = trigger->tg_trigtuple;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		old_row = trigger->tg_trigtuple;
-		row = trigger->tg_newtuple;
-		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
-			return PointerGetDatum(row);
-		changed = false;
-		for (int i = 0; i < lengthof(expressions); i++)
-			changed |= !same_text(row_text(row, desc, expressions[i]),
-								  row_text(old_row, desc, expressions[i]));
-	}
-	heap_deform_tuple(row, desc, values, nulls);
+	look_at_row(fcinfo, "check_activity_source_row", "activity_source",
+				Anum_activity_source_search_path, expressions, lengthof(expressions), &written);
+	if (is_as_before(&written, checked, lengthof(checked)))
+		return PointerGetDatum(written.row);
+	heap_deform_tuple(written.row, written.desc, values, nulls);
 	if (nulls[Anum_activity_source_model - 1] || nulls[Anum_activity_source_name - 1] ||
 		nulls[Anum_activity_source_relation - 1] ||
 		nulls[Anum_activity_source_lead_key - 1] ||
 		nulls[Anum_activity_source_occurred_at - 1])
-		return PointerGetDatum(row);	/* NOT NULL will complain */
+		return PointerGetDatum(written.row);	/* NOT NULL will complain */
 
 	model_name = TextDatumGetCString(values[Anum_activity_source_model - 1]);
 	name = TextDatumGetCString(values[Anum_activity_source_name - 1]);
-	path = choose_path(row, old_row, desc, Anum_activity_source_search_path, changed,
-					   trigger->tg_relation->rd_rel->relowner,
-					   &restoring, &fill);
 	if (!nulls[Anum_activity_source_time_zone - 1])
 		(void) find_time_zone(TextDatumGetCString(values[Anum_activity_source_time_zone - 1]));
-	if (!find_model(model_name, &model))
-	{
-		/* a restore may bring the model later */
-		if (restoring)
-			return PointerGetDatum(row);
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("scoring model \"%s\" does not exist", model_name),
-				 errhint("The table leadscore.model lists the models.")));
-	}
+	if (!find_model_of_row(&written, model_name, &model))
+		return PointerGetDatum(written.row);
 
 	source = model.source;
 	model.source = DatumGetObjectId(values[Anum_activity_source_relation - 1]);
 	model.over_events = true;
 	kind = get_rel_relkind(model.source);
-	if (kind == '\0' && restoring)
-		return PointerGetDatum(row);
+	if (kind == '\0' && written.restoring)
+		return PointerGetDatum(written.row);
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE &&
 		kind != RELKIND_FOREIGN_TABLE)
 		ereport(ERROR,
@@ -904,7 +890,7 @@ leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
 						NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1])))));
 
 	/* events are read with the rights of the owner of their table */
-	if (model.attached && !restoring && OidIsValid(relation_owner(model.source)) &&
+	if (model.attached && !written.restoring && OidIsValid(relation_owner(model.source)) &&
 		!has_privs_of_role(GetUserId(), relation_owner(model.source)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -926,22 +912,14 @@ leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
 				 nulls[Anum_activity_source_match_column - 1])
 			type = InvalidOid;
 		if (!nulls[column])
-			check_expression(&model, path, restoring,
+			check_expression(&model, written.path, written.restoring,
 							 TextDatumGetCString(values[column]),
 							 type,
 							 psprintf("expression %s of activity source \"%s\" of scoring model \"%s\"",
-									  NameStr(TupleDescAttr(desc, column)->attname),
+									  NameStr(TupleDescAttr(written.desc, column)->attname),
 									  name, model_name));
 	}
-	if (fill)
-	{
-		int			attno = Anum_activity_source_search_path;
-		Datum		value = CStringGetTextDatum(path);
-		bool		null = false;
-
-		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
-	}
-	return PointerGetDatum(row);
+	return finish_row(&written);
 }
 
 /*
@@ -955,66 +933,31 @@ PG_FUNCTION_INFO_V1(leadscore_check_transition_row);
 Datum
 leadscore_check_transition_row(PG_FUNCTION_ARGS)
 {
+	static const int expressions[] = {Anum_transition_condition};
 	static const int checked[] = {
 		Anum_transition_model, Anum_transition_condition, Anum_transition_search_path
 	};
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	row;
-	HeapTuple	old_row = NULL;
+	WrittenRow	written;
 	char	   *model_name;
 	char	   *condition;
-	char	   *path;
-	bool		changed = true;
-	bool		restoring;
-	bool		fill;
 	bool		isnull;
 	ModelInfo	model;
 
-	require_row_trigger(fcinfo, "check_transition_row", "transition");
-	desc = RelationGetDescr(trigger->tg_relation);
-	row = trigger->tg_trigtuple;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		old_row = trigger->tg_trigtuple;
-		row = trigger->tg_newtuple;
-		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
-			return PointerGetDatum(row);
-	}
-	model_name = row_text(row, desc, Anum_transition_model);
-	condition = row_text(row, desc, Anum_transition_condition);
-	if (model_name == NULL || condition == NULL)
-		return PointerGetDatum(row);
-	if (old_row != NULL)
-		changed = !same_text(condition, row_text(old_row, desc, Anum_transition_condition));
-	path = choose_path(row, old_row, desc, Anum_transition_search_path, changed,
-					   trigger->tg_relation->rd_rel->relowner,
-					   &restoring, &fill);
-	if (!find_model(model_name, &model))
-	{
-		/* a restore may bring the model later */
-		if (restoring)
-			return PointerGetDatum(row);
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("scoring model \"%s\" does not exist", model_name),
-				 errhint("The table leadscore.model lists the models.")));
-	}
+	look_at_row(fcinfo, "check_transition_row", "transition", Anum_transition_search_path,
+				expressions, lengthof(expressions), &written);
+	model_name = row_text(written.row, written.desc, Anum_transition_model);
+	condition = row_text(written.row, written.desc, Anum_transition_condition);
+	if (model_name == NULL || condition == NULL ||
+		is_as_before(&written, checked, lengthof(checked)) ||
+		!find_model_of_row(&written, model_name, &model))
+		return PointerGetDatum(written.row);
 	model.over_scored = true;
-	check_expression(&model, path, restoring, condition, BOOLOID,
+	check_expression(&model, written.path, written.restoring, condition, BOOLOID,
 					 psprintf("condition of transition %s -> %s of scoring model \"%s\"",
-							  lead_stage_label(DatumGetLeadStage(heap_getattr(row, Anum_transition_from_stage, desc, &isnull))),
-							  lead_stage_label(DatumGetLeadStage(heap_getattr(row, Anum_transition_to_stage, desc, &isnull))),
+							  lead_stage_label(DatumGetLeadStage(heap_getattr(written.row, Anum_transition_from_stage, written.desc, &isnull))),
+							  lead_stage_label(DatumGetLeadStage(heap_getattr(written.row, Anum_transition_to_stage, written.desc, &isnull))),
 							  model_name));
-	if (fill)
-	{
-		int			attno = Anum_transition_search_path;
-		Datum		value = CStringGetTextDatum(path);
-		bool		null = false;
-
-		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
-	}
-	return PointerGetDatum(row);
+	return finish_row(&written);
 }
 
 /*
@@ -1027,51 +970,26 @@ PG_FUNCTION_INFO_V1(leadscore_check_model_row);
 Datum
 leadscore_check_model_row(PG_FUNCTION_ARGS)
 {
-	static const struct
-	{
-		int			attno;
-		const char *name;
-		Oid			type;
-	}			expressions[] =
-	{
-		{Anum_model_channel, "channel", TEXTOID},
-		{Anum_model_created_at, "created_at", TIMESTAMPTZOID},
-		{Anum_model_consent, "consent", BOOLOID},
-		{Anum_model_status, "status", InvalidOid},
+	static const int expressions[] = {
+		Anum_model_channel, Anum_model_created_at, Anum_model_consent, Anum_model_status
 	};
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID, BOOLOID, InvalidOid};
 	/* what events are found and read by */
 	static const int activity_columns[] = {
 		Anum_model_target, Anum_model_source, Anum_model_key_column, Anum_model_time_zone
 	};
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	row;
-	HeapTuple	old_row = NULL;
+	WrittenRow	written;
 	Datum		values[Natts_model];
 	bool		nulls[Natts_model];
 	char	   *name;
-	char	   *path;
-	bool		changed = true;
-	bool		restoring;
-	bool		fill;
 	ModelInfo	model;
 
-	require_row_trigger(fcinfo, "check_model_row", "model");
-	desc = RelationGetDescr(trigger->tg_relation);
-	row = trigger->tg_trigtuple;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		old_row = trigger->tg_trigtuple;
-		row = trigger->tg_newtuple;
-		changed = false;
-		for (int i = 0; i < lengthof(expressions); i++)
-			changed |= !same_text(row_text(row, desc, expressions[i].attno),
-								  row_text(old_row, desc, expressions[i].attno));
-	}
-	heap_deform_tuple(row, desc, values, nulls);
+	look_at_row(fcinfo, "check_model_row", "model", Anum_model_search_path,
+				expressions, lengthof(expressions), &written);
+	heap_deform_tuple(written.row, written.desc, values, nulls);
 	if (nulls[Anum_model_name - 1] || nulls[Anum_model_target - 1] ||
 		nulls[Anum_model_time_zone - 1])
-		return PointerGetDatum(row);	/* NOT NULL will complain */
+		return PointerGetDatum(written.row);	/* NOT NULL will complain */
 
 	name = TextDatumGetCString(values[Anum_model_name - 1]);
 	model.source = DatumGetObjectId(nulls[Anum_model_source - 1] ?
@@ -1082,38 +1000,34 @@ leadscore_check_model_row(PG_FUNCTION_ARGS)
 	model.attached = has_row_for_model("attachment", name);
 	model.over_events = false;
 	model.over_scored = false;
-	path = choose_path(row, old_row, desc, Anum_model_search_path, changed,
-					   trigger->tg_relation->rd_rel->relowner,
-					   &restoring, &fill);
 
 	for (int i = 0; i < lengthof(expressions); i++)
 	{
-		int			column = expressions[i].attno - 1;
+		int			column = expressions[i] - 1;
 
 		if (!nulls[column])
-			check_expression(&model, path, restoring,
-							 TextDatumGetCString(values[column]),
-							 expressions[i].type,
+			check_expression(&model, written.path, written.restoring,
+							 TextDatumGetCString(values[column]), types[i],
 							 psprintf("expression %s of scoring model \"%s\"",
-									  expressions[i].name, name));
+									  NameStr(TupleDescAttr(written.desc, column)->attname), name));
 	}
 
-	if (fill)
+	if (written.fill)
 	{
-		values[Anum_model_search_path - 1] = CStringGetTextDatum(path);
+		values[Anum_model_search_path - 1] = CStringGetTextDatum(written.path);
 		nulls[Anum_model_search_path - 1] = false;
 	}
-	if (old_row != NULL)
+	if (written.old_row != NULL)
 	{
 		bool		isnull;
-		Datum		version = heap_getattr(old_row, Anum_model_version, desc, &isnull);
+		Datum		version = heap_getattr(written.old_row, Anum_model_version, written.desc, &isnull);
 
 		values[Anum_model_version - 1] = Int64GetDatum(DatumGetInt64(version) + 1);
 		nulls[Anum_model_version - 1] = false;
-		if (!same_columns(row, old_row, desc, activity_columns, lengthof(activity_columns)))
+		if (!is_as_before(&written, activity_columns, lengthof(activity_columns)))
 			values[Anum_model_activity_version - 1] = values[Anum_model_version - 1];
 	}
-	return PointerGetDatum(heap_form_tuple(desc, values, nulls));
+	return PointerGetDatum(heap_form_tuple(written.desc, values, nulls));
 }
 
 /*
@@ -1133,86 +1047,42 @@ leadscore_check_sla_row(PG_FUNCTION_ARGS)
 		Anum_sla_model, Anum_sla_request_at, Anum_sla_response_activity,
 		Anum_sla_response_condition, Anum_sla_search_path
 	};
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	HeapTuple	row;
-	HeapTuple	old_row = NULL;
+	WrittenRow	written;
 	char	   *model_name;
 	char	   *activity;
 	char	   *request_at;
 	char	   *condition;
-	char	   *path;
 	const char *stage;
 	Datum		value;
 	bool		isnull;
-	bool		changed = true;
-	bool		restoring;
-	bool		fill;
 	ModelInfo	model;
 
-	require_row_trigger(fcinfo, "check_sla_row", "sla");
-	desc = RelationGetDescr(trigger->tg_relation);
-	row = trigger->tg_trigtuple;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		old_row = trigger->tg_trigtuple;
-		row = trigger->tg_newtuple;
-		if (same_columns(row, old_row, desc, checked, lengthof(checked)))
-			return PointerGetDatum(row);
-		changed = false;
-		for (int i = 0; i < lengthof(expressions); i++)
-			changed |= !same_text(row_text(row, desc, expressions[i]),
-								  row_text(old_row, desc, expressions[i]));
-	}
-	model_name = row_text(row, desc, Anum_sla_model);
-	value = heap_getattr(row, Anum_sla_stage, desc, &isnull);
+	look_at_row(fcinfo, "check_sla_row", "sla", Anum_sla_search_path,
+				expressions, lengthof(expressions), &written);
+	if (is_as_before(&written, checked, lengthof(checked)))
+		return PointerGetDatum(written.row);
+	model_name = row_text(written.row, written.desc, Anum_sla_model);
+	value = heap_getattr(written.row, Anum_sla_stage, written.desc, &isnull);
 	if (model_name == NULL || isnull)
-		return PointerGetDatum(row);	/* NOT NULL will complain */
+		return PointerGetDatum(written.row);	/* NOT NULL will complain */
 	stage = lead_stage_label(DatumGetLeadStage(value));
+	if (!find_model_of_row(&written, model_name, &model))
+		return PointerGetDatum(written.row);
 
-	path = choose_path(row, old_row, desc, Anum_sla_search_path, changed,
-					   trigger->tg_relation->rd_rel->relowner,
-					   &restoring, &fill);
-	if (!find_model(model_name, &model))
-	{
-		/* a restore may bring the model later */
-		if (restoring)
-			return PointerGetDatum(row);
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("scoring model \"%s\" does not exist", model_name),
-				 errhint("The table leadscore.model lists the models.")));
-	}
-	request_at = row_text(row, desc, Anum_sla_request_at);
+	request_at = row_text(written.row, written.desc, Anum_sla_request_at);
 	if (request_at != NULL)
-		check_expression(&model, path, restoring, request_at, TIMESTAMPTZOID,
+		check_expression(&model, written.path, written.restoring, request_at, TIMESTAMPTZOID,
 						 psprintf("request_at of stage \"%s\" of scoring model \"%s\"",
 								  stage, model_name));
-	activity = row_text(row, desc, Anum_sla_response_activity);
-	if (activity != NULL && !find_activity(model_name, activity, &model))
-	{
-		if (restoring)
-			return PointerGetDatum(row);
-		ereport(ERROR,
-				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-				 errmsg("activity source \"%s\" of scoring model \"%s\" does not exist",
-						activity, model_name),
-				 errhint("The table leadscore.activity_source lists them.")));
-	}
-	condition = row_text(row, desc, Anum_sla_response_condition);
+	activity = row_text(written.row, written.desc, Anum_sla_response_activity);
+	if (activity != NULL && !find_activity_of_row(&written, model_name, activity, &model))
+		return PointerGetDatum(written.row);
+	condition = row_text(written.row, written.desc, Anum_sla_response_condition);
 	if (activity != NULL && condition != NULL)
-		check_expression(&model, path, restoring, condition, BOOLOID,
+		check_expression(&model, written.path, written.restoring, condition, BOOLOID,
 						 psprintf("response_condition of stage \"%s\" of scoring model \"%s\"",
 								  stage, model_name));
-	if (fill)
-	{
-		int			attno = Anum_sla_search_path;
-		bool		null = false;
-
-		value = CStringGetTextDatum(path);
-		row = heap_modify_tuple_by_cols(row, desc, 1, &attno, &value, &null);
-	}
-	return PointerGetDatum(row);
+	return finish_row(&written);
 }
 
 

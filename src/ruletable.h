@@ -87,7 +87,8 @@
 #define Anum_transition_automatic	5
 #define Anum_transition_description	6
 #define Anum_transition_search_path	7
-#define Natts_transition			7
+#define Anum_transition_min_attempts 8
+#define Natts_transition			8
 
 #define Anum_stage_map_model		1
 #define Anum_stage_map_status		2

@@ -21,12 +21,16 @@
 
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "evaluate.h"
+#include "problem.h"
+#include "source.h"
 #include "stage.h"
 
 
@@ -132,6 +136,75 @@ judge(Staging *staging, const Transition *transition, const StateRow *row)
 }
 
 
+/* How often a lead was contacted. */
+typedef struct Attempts
+{
+	const char *model;
+	const char *lead_key;
+	bool		known;			/* a service level counts them */
+	int64		n;
+} Attempts;
+
+/*
+ * As leadscore.attempts() says; as the owner of the history, since whoever moves
+ * leads need not be allowed to read that.
+ */
+static void
+count_attempts(void *arg)
+{
+	static Oid	types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Attempts   *attempts = (Attempts *) arg;
+	Datum		values[3];
+	Impersonation impersonation;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SPIPlanPtr	plan;
+	bool		isnull;
+
+	values[0] = CStringGetTextDatum(attempts->model);
+	values[1] = CStringGetTextDatum(attempts->lead_key);
+	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	impersonate(&impersonation, relation_owner(leadscore_relation("history")),
+				"pg_catalog, pg_temp");
+	SPI_connect();
+	plan = SPI_prepare("SELECT leadscore.attempts($1, $2, $3)", 3, types);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot,
+							 true, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not count attempts");
+	attempts->n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+											  1, &isnull));
+	attempts->known = !isnull;
+	SPI_finish();
+	impersonate_end(&impersonation);
+	UnregisterSnapshot(snapshot);
+}
+
+/*
+ * Was the lead contacted as often as people have to before they make a move?
+ * If not, sets *why.
+ */
+static bool
+was_contacted(const Staging *staging, const Transition *transition, char **why)
+{
+	Attempts	attempts = {staging->model, staging->key_text(staging->arg)};
+	ErrorData  *error;
+
+	if (transition->min_attempts == 0)
+		return true;
+	error = catch_error(count_attempts, &attempts);
+	if (error != NULL)
+		*why = psprintf("How often it was contacted cannot be told: %s.", error->message);
+	else if (!attempts.known)
+		*why = psprintf("How often it was contacted cannot be told: no service level of stage %s has a response_activity.",
+						lead_stage_label(transition->from));
+	else
+		*why = psprintf("Attempts to contact it in stage %s: " INT64_FORMAT " of the %d that the transition of scoring model \"%s\" asks for.",
+						lead_stage_label(transition->from), attempts.n,
+						transition->min_attempts, staging->model);
+	return error == NULL && attempts.known && attempts.n >= transition->min_attempts;
+}
+
+
 /* --------------------------------------------------------------------
  * Moves
  * --------------------------------------------------------------------
@@ -171,8 +244,9 @@ enter(Staging *staging, StateRow *row, LeadStage to, Cause cause, bool automatic
  *		Have a lead enter a stage by hand, or since the CRM's status says so.
  *
  * Errors, if it 'must_be_listed': 23514 if the model's transitions do not list
- * the move, or its condition does not hold; but the way to an exit is open to
- * people whatever makes automation take it.
+ * the move, its condition does not hold, or the lead was not contacted as often
+ * as it asks for; but the way to an exit is open to people whatever makes
+ * automation take it.
  */
 void
 stage_move(Staging *staging, StateRow *row, LeadStage to, Cause cause,
@@ -183,6 +257,7 @@ stage_move(Staging *staging, StateRow *row, LeadStage to, Cause cause,
 	const Transition *transition = find_transition(funnel, from, to);
 	bool		listed = transition != NULL || funnel->ntransitions == 0;
 	char	   *ways;
+	char	   *why;
 
 	if (from == to)
 		return;
@@ -212,6 +287,14 @@ stage_move(Staging *staging, StateRow *row, LeadStage to, Cause cause,
 				 errdetail("The condition of this transition of scoring model \"%s\" does not hold: %s",
 						   staging->model, transition->text),
 				 errhint("From %s a lead can move to: %s.", lead_stage_label(from), ways)));
+	if (transition != NULL && !was_contacted(staging, transition, &why))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("lead %s cannot move from stage %s to %s yet",
+						staging->key_text(staging->arg), lead_stage_label(from),
+						lead_stage_label(to)),
+				 errdetail_internal("%s", why),
+				 errhint("leadscore.attempts() counts the responses of the stage's service level, leadscore.sla.")));
 	enter(staging, row, to, cause, false, true);
 }
 

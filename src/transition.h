@@ -26,6 +26,7 @@ typedef struct Transition
 	bool		reads_row;		/* the condition reads columns of the source */
 	bool		runs_queries;
 	char	   *text;			/* of the condition, for errors */
+	int			min_attempts;	/* contacts before people may make it; 0: none */
 	char	   *search_path;
 } Transition;
 
