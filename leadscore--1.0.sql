@@ -78,7 +78,7 @@ CREATE TYPE leadscore.lead_stage (
 	CATEGORY = 'U'
 );
 COMMENT ON TYPE leadscore.lead_stage IS
-'stage of a lead in the funnel: disqualified < lost < nurture < visitor < subscriber < contact < lead < prospect < mql < pql < sal < sql < opportunity < customer < advocate; input ignores case and takes long names such as "Marketing Qualified Lead"';
+'Stage of a lead in the funnel: disqualified < lost < nurture < visitor < subscriber < contact < lead < prospect < mql < pql < sal < sql < opportunity < customer < advocate.  Input ignores case and surrounding blanks and takes long names such as "Marketing Qualified Lead".  Errors: 22P02 unknown text.';
 
 -- Comparison.  None of these can fail or tell anything: LEAKPROOF.
 
@@ -264,7 +264,7 @@ CREATE FUNCTION leadscore.stage_rank(stage leadscore.lead_stage) RETURNS smallin
 AS 'MODULE_PATHNAME', 'lead_stage_to_int2'
 LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.stage_rank(leadscore.lead_stage) IS
-'rank of a stage: a number that orders as stages do and never changes; below 100 exits, from 200 qualified, from 300 customers; NULL gives NULL';
+'Rank of a stage: a number that orders as stages do and never changes.  Below 100 are the exits, from 200 on the qualified stages, from 300 on the customers.  NULL gives NULL.';
 
 CREATE CAST (leadscore.lead_stage AS smallint)
 WITH FUNCTION leadscore.stage_rank(leadscore.lead_stage);
@@ -302,7 +302,7 @@ CREATE AGGREGATE leadscore.min(leadscore.lead_stage) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE leadscore.min(leadscore.lead_stage) IS
-'minimum of all stages; NULLs are skipped, no stage at all gives NULL';
+'The lowest of all stages.  NULLs are skipped; no stage at all gives NULL.';
 
 CREATE AGGREGATE leadscore.max(leadscore.lead_stage) (
 	SFUNC = leadscore.lead_stage_larger,
@@ -312,31 +312,31 @@ CREATE AGGREGATE leadscore.max(leadscore.lead_stage) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE leadscore.max(leadscore.lead_stage) IS
-'maximum of all stages; NULLs are skipped, no stage at all gives NULL';
+'The highest of all stages.  NULLs are skipped; no stage at all gives NULL.';
 
 CREATE FUNCTION leadscore.is_exit(stage leadscore.lead_stage) RETURNS boolean
 AS 'MODULE_PATHNAME', 'lead_stage_is_exit'
 LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.is_exit(leadscore.lead_stage) IS
-'has the lead left the funnel: disqualified, lost or nurture; NULL gives NULL';
+'Has the lead left the funnel: disqualified, lost or nurture?  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.is_qualified(stage leadscore.lead_stage) RETURNS boolean
 AS 'MODULE_PATHNAME', 'lead_stage_is_qualified'
 LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.is_qualified(leadscore.lead_stage) IS
-'is the lead qualified: mql or beyond; NULL gives NULL';
+'Is the lead qualified: mql or beyond?  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.is_customer(stage leadscore.lead_stage) RETURNS boolean
 AS 'MODULE_PATHNAME', 'lead_stage_is_customer'
 LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.is_customer(leadscore.lead_stage) IS
-'has the lead bought: customer or beyond; NULL gives NULL';
+'Has the lead bought: customer or beyond?  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.stage_label(stage leadscore.lead_stage) RETURNS text
 AS 'MODULE_PATHNAME', 'lead_stage_to_label'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.stage_label(leadscore.lead_stage) IS
-'English name of a stage for people to read, such as "Marketing Qualified Lead"; NULL gives NULL';
+'English name of a stage for people to read, such as "Marketing Qualified Lead"; leadscore.label_of() has other languages.  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.lead_stages(
 	OUT stage leadscore.lead_stage, OUT stage_rank smallint, OUT label text)
@@ -344,7 +344,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'lead_stage_list'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 15;
 COMMENT ON FUNCTION leadscore.lead_stages() IS
-'all stages in ascending order, with rank and English name';
+'All stages in ascending order, with their ranks and English names.';
 
 --
 -- engagement: the summary of what a lead did
@@ -389,7 +389,7 @@ CREATE TYPE leadscore.engagement (
 	CATEGORY = 'U'
 );
 COMMENT ON TYPE leadscore.engagement IS
-'summary of what a lead did: for each rule how many events it has matched, what they are worth as of the latest of them (halving with every half-life), when that was, and the latest few times; as text it is JSON, such as {"entries": [{"rule": 17, "count": 1, "last": "2026-01-31T12:00:00Z"}]}';
+'Summary of what a lead did: for each rule how many events it has matched, what they are worth as of the latest of them (halving with every half-life), when that was, and the latest few times.  As text it is JSON, such as {"entries": [{"rule": 17, "count": 1, "last": "2026-01-31T12:00:00Z"}]}, whatever the session''s settings.  Errors: 22P02 text that no events can make.';
 
 -- Equality, for DISTINCT and the like.  There is no order.
 
@@ -467,7 +467,7 @@ CREATE OPERATOR leadscore.+ (
 	COMMUTATOR = OPERATOR(leadscore.+)
 );
 COMMENT ON OPERATOR leadscore.+ (leadscore.engagement, leadscore.engagement) IS
-'what both did, as for a lead that was there twice; error 22023 if they were made by different sets of rules, or keep the events of a rule differently; NULL gives NULL';
+'what both did, as for a lead that was there twice; NULL gives NULL; error 22023 if they were made by different sets of rules, or keep the events of a rule differently';
 
 -- Reading
 
@@ -475,25 +475,25 @@ CREATE FUNCTION leadscore.engagement_count(engagement leadscore.engagement, rule
 AS 'MODULE_PATHNAME', 'engagement_count_of'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.engagement_count(leadscore.engagement, bigint) IS
-'how many events a rule has matched, 0 if none; NULL gives NULL';
+'How many events a rule, given by its id, has matched; 0 if none.  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.engagement_decayed(engagement leadscore.engagement, rule bigint, at timestamptz) RETURNS double precision
 AS 'MODULE_PATHNAME', 'engagement_decayed_of'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.engagement_decayed(leadscore.engagement, bigint, timestamptz) IS
-'what the events that a rule has matched are worth at a moment: each counts 1 when it happens, and half as much with every half-life; 0 if there were none; a moment before the latest of them is taken for that; NULL gives NULL';
+'What the events that a rule, given by its id, has matched are worth at a moment: each counts 1 when it happens, and half as much with every half-life; 0 if there were none.  A moment before the latest of them is taken for that one; infinity gives 0, if they fade.  Times the points of the rule it is what they add to the score, before limits.  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.engagement_last_seen(engagement leadscore.engagement, rule bigint) RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'engagement_last_seen_of'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.engagement_last_seen(leadscore.engagement, bigint) IS
-'time of the latest event that a rule has matched, NULL if there was none; NULL gives NULL';
+'Time of the latest event that a rule, given by its id, has matched; NULL if there was none.  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.engagement_last_seen(engagement leadscore.engagement) RETURNS timestamptz
 AS 'MODULE_PATHNAME', 'engagement_last_seen'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION leadscore.engagement_last_seen(leadscore.engagement) IS
-'time of the latest event that any rule has matched, NULL if there was none; NULL gives NULL';
+'Time of the latest event that any rule has matched; NULL if there was none.  NULL gives NULL.';
 
 CREATE FUNCTION leadscore.engagement_entries(engagement leadscore.engagement,
 	OUT rule bigint, OUT events bigint, OUT decayed double precision, OUT last_seen timestamptz,
@@ -502,7 +502,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'engagement_list'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 10;
 COMMENT ON FUNCTION leadscore.engagement_entries(leadscore.engagement) IS
-'all there is in an engagement, a row for each rule that has matched something: how many events, what they are worth as of the latest, when that was, the half-life (NULL: they do not fade), how many of the latest times are kept, and those, latest first; NULL gives no rows';
+'All there is in an engagement, a row for each rule that has matched something: how many events, what they are worth as of the latest, when that was, the half-life (NULL: they do not fade), how many of the latest times are kept, and those, latest first.  NULL gives no rows.';
 
 -- Aggregates.  The four functions after the first two know nothing of what is
 -- aggregated.
@@ -554,7 +554,7 @@ CREATE AGGREGATE leadscore.engagement_agg(rule bigint, occurred_at timestamptz, 
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE leadscore.engagement_agg(bigint, timestamptz, interval, integer) IS
-'summary of events, one a row: the rule it matched, when it happened, the half-life with which the events of this rule fade (NULL: they do not; a day has 24 hours), and how many of its latest times are kept (0 to 64; NULL: none); rows without a rule or a time are skipped, no row at all gives NULL; error 22023 if a half-life is not positive, has months or years, or if rows of a rule differ in half_life or keep; error 22008 for an infinite time';
+'Summary of events, one a row: the id of the rule it matched, when it happened, the half-life with which the events of this rule fade (NULL: they do not; a day has 24 hours), and how many of its latest times are kept (0 to 64; NULL: none).  Rows without a rule or a time are skipped, no row at all gives NULL.  Errors: 22023 a half-life that is not positive or has months, a keep below 0 or above 64, rows of a rule that differ in half_life or keep, 22008 an infinite time.';
 
 CREATE AGGREGATE leadscore.engagement_agg(leadscore.engagement) (
 	SFUNC = leadscore.engagement_agg_merge,
@@ -567,7 +567,7 @@ CREATE AGGREGATE leadscore.engagement_agg(leadscore.engagement) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE leadscore.engagement_agg(leadscore.engagement) IS
-'sum of engagements, as + makes it; NULLs are skipped, no engagement at all gives NULL; errors as of +';
+'Sum of engagements, as + makes it.  NULLs are skipped, no engagement at all gives NULL.  Errors: 22023 they were made by different sets of rules, or keep the events of a rule differently.';
 
 /* ----------------------------------------------------------------------
  * 2. Tables: the scoring matrix
@@ -620,10 +620,10 @@ COMMENT ON COLUMN leadscore.model.name IS 'Name: a lower-case identifier of at m
 COMMENT ON COLUMN leadscore.model.target IS 'Table of the leads.';
 COMMENT ON COLUMN leadscore.model.source IS 'View or table whose row the conditions read, for facts that live in other tables; it exposes the lead''s key and every column the conditions need.  NULL: the target itself.';
 COMMENT ON COLUMN leadscore.model.key_column IS 'Column of target and source that identifies a lead; filled with the primary key when that has one column.';
-COMMENT ON COLUMN leadscore.model.channel IS 'SQL expression over the source that gives the acquisition channel as text, for reports; NULL: no channel.';
-COMMENT ON COLUMN leadscore.model.created_at IS 'SQL expression over the source that tells when the lead arose (timestamptz); cohorts use it.';
-COMMENT ON COLUMN leadscore.model.consent IS 'SQL expression over the source: does the lead consent to be contacted?  Without consent a lead never shows on the hot list.';
-COMMENT ON COLUMN leadscore.model.time_zone IS 'Time zone in which the conditions are read, whatever the session''s; default UTC.';
+COMMENT ON COLUMN leadscore.model.channel IS 'SQL expression over the source that gives the acquisition channel as text, for reports; NULL: no channel.  The first one that a lead has stays.';
+COMMENT ON COLUMN leadscore.model.created_at IS 'SQL expression over the source that tells when the lead arose (timestamptz), for reports and include_never; NULL: not known.';
+COMMENT ON COLUMN leadscore.model.consent IS 'SQL expression over the source: does the lead consent to be contacted?  Without consent a lead never shows on the hot list.  NULL: all do.';
+COMMENT ON COLUMN leadscore.model.time_zone IS 'Time zone in which the conditions are read and months and days of reports are cut, whatever the session''s.';
 COMMENT ON COLUMN leadscore.model.score_min IS 'Lowest score; NULL: open.';
 COMMENT ON COLUMN leadscore.model.score_max IS 'Highest score; NULL: open.';
 COMMENT ON COLUMN leadscore.model.fit_min IS 'Lowest total of the fit axis; NULL: open.';
@@ -743,10 +743,10 @@ COMMENT ON COLUMN leadscore.rule.note IS 'Why the rule is there; shown by explai
 COMMENT ON COLUMN leadscore.rule.search_path IS 'Schemas in which the condition''s names are looked up; filled with the writer''s search_path.';
 COMMENT ON COLUMN leadscore.rule.activity IS 'Activity source whose events the rule is about; NULL: a rule about the lead''s own row.';
 COMMENT ON COLUMN leadscore.rule.half_life IS 'Time in which the points of an event halve; NULL: they do not fade.  A day has 24 hours, months are refused.';
-COMMENT ON COLUMN leadscore.rule.at_least IS 'The points count once, as long as there are this many events within the time that within gives, 1 to 64.';
-COMMENT ON COLUMN leadscore.rule.within IS 'How far back at_least counts; an event that is exactly as old is out.';
+COMMENT ON COLUMN leadscore.rule.at_least IS 'The points count once, as long as there are this many events within the time that within gives, 1 to 64.  Excludes half_life and at_most.';
+COMMENT ON COLUMN leadscore.rule.within IS 'How far back at_least counts; an event that is exactly as old is out.  A day has 24 hours, months are refused.';
 COMMENT ON COLUMN leadscore.rule.at_most IS 'Only this many of the latest events count, 1 to 64; NULL: all.';
-COMMENT ON COLUMN leadscore.rule.inactive_for IS 'The points count once, as long as there was no event for this time, but only for leads that were active before; an event that is exactly as old is out.';
+COMMENT ON COLUMN leadscore.rule.inactive_for IS 'The points count once, as long as there was no event for this time, but only for leads that were active before; an event that is exactly as old is out.  Excludes half_life, at_least and at_most.  A day has 24 hours, months are refused.';
 COMMENT ON COLUMN leadscore.rule.include_never IS 'inactive_for also speaks for leads that never were active, counted from the model''s created_at.';
 
 CREATE TABLE leadscore.threshold (
@@ -1230,13 +1230,19 @@ CREATE TYPE leadscore.rule_check AS (
 	hint		text,
 	"position"	integer
 );
-COMMENT ON TYPE leadscore.rule_check IS 'What leadscore.check_rule found.';
+COMMENT ON TYPE leadscore.rule_check IS 'What leadscore.check_rule() found.';
+COMMENT ON COLUMN leadscore.rule_check.ok IS 'Would it be accepted?  If so, the other columns are NULL.';
+COMMENT ON COLUMN leadscore.rule_check.sqlstate IS 'SQLSTATE of the error that it would be refused with.';
+COMMENT ON COLUMN leadscore.rule_check.message IS 'Message of that error.';
+COMMENT ON COLUMN leadscore.rule_check.detail IS 'Its detail; NULL: it has none.';
+COMMENT ON COLUMN leadscore.rule_check.hint IS 'What to write instead; NULL: no hint.';
+COMMENT ON COLUMN leadscore.rule_check."position" IS 'Where in the condition, in characters from 1; NULL: nowhere in particular.';
 
 CREATE FUNCTION leadscore.check_rule(model text, condition text, activity text DEFAULT NULL) RETURNS leadscore.rule_check
 AS 'MODULE_PATHNAME', 'leadscore_check_rule'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.check_rule(text, text, text) IS
-'Would this condition be accepted for a rule of this model, or for an activity rule over this activity source?  Writes nothing.  Returns ok, or what is wrong, with its position in the text (characters, from 1).  model or condition NULL gives NULL; an unknown model or activity source is error 42704.';
+'Would this condition be accepted for a rule of this model, or for an activity rule over this activity source (NULL: over the model''s source)?  Writes nothing.  Returns ok, or what is wrong.  model or condition NULL gives NULL.  Errors: 42704 unknown model or activity source.';
 
 /*
  * A column that disappears disables the rules that need it.  The CRM's DDL is
@@ -1347,7 +1353,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.check_rules(text) IS
-'Disables the rules of a model whose condition cannot be compiled any more, or whose activity source cannot be read, records each in leadscore.problem, and returns how many.  Those it disabled before and that compile again are enabled.  A source that is gone is recorded as one problem of the model, and its rules stay as they are.  Anyone may call it: it touches only what is broken.  NULL or an unknown model: 0.';
+'Disables the rules of a model whose condition cannot be compiled any more, or whose activity source cannot be read, records each in leadscore.problem, and returns how many.  Those it disabled before and that compile again are enabled.  A source that is gone is recorded as one problem of the model, and its rules stay as they are.  Anyone may call it: it touches only what is broken.  NULL or an unknown model: 0.  Errors: 42501 somebody put a trigger of his own on a table of leadscore.';
 
 CREATE FUNCTION leadscore.after_model_moved() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -1584,6 +1590,13 @@ CREATE TYPE leadscore.evaluation AS (
 	version			bigint
 );
 COMMENT ON TYPE leadscore.evaluation IS 'All that scoring says of one lead, and by which version of the model.';
+COMMENT ON COLUMN leadscore.evaluation.score IS 'Score: fit plus engagement, within the model''s range, rounded down.';
+COMMENT ON COLUMN leadscore.evaluation.temperature IS 'cold, warm or hot: by the score, cold if disqualified.';
+COMMENT ON COLUMN leadscore.evaluation.grade IS 'Letter of the fit axis, and digit of the engagement axis if there is one.';
+COMMENT ON COLUMN leadscore.evaluation.fit IS 'Total of the fit axis, not rounded.';
+COMMENT ON COLUMN leadscore.evaluation.engagement IS 'Total of the engagement axis, not rounded.';
+COMMENT ON COLUMN leadscore.evaluation.disqualified IS 'Does a disqualifying rule match?';
+COMMENT ON COLUMN leadscore.evaluation.version IS 'Version of the model that says so.';
 
 CREATE FUNCTION leadscore.scoring_support(internal) RETURNS internal
 AS 'MODULE_PATHNAME', 'leadscore_scoring_support'
@@ -1596,7 +1609,7 @@ AS 'MODULE_PATHNAME', 'leadscore_score'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.score(text, record) IS
-'Score of a lead: fit plus engagement, with what it did as of the start of the statement, within the range of the model, rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'Score of a lead: fit plus engagement, with what it did as of the start of the statement, within the range of the model, rounded down.  lead is a row of the model''s source; one without a key did nothing.  NULL for a NULL model or lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, 42501 no privilege on the tables of the events, and what a condition raises.';
 
 CREATE FUNCTION leadscore._score_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_score_columns'
@@ -1615,7 +1628,7 @@ AS 'MODULE_PATHNAME', 'leadscore_fit'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.fit(text, record) IS
-'Total of the fit axis: who the lead is.  Rounded down.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'Total of the fit axis: who the lead is.  Rounded down.  NULL for a NULL model or lead.  Errors: as score(model, lead).';
 
 CREATE FUNCTION leadscore._fit_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_fit_columns'
@@ -1634,7 +1647,7 @@ AS 'MODULE_PATHNAME', 'leadscore_engagement'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.engagement(text, record) IS
-'Total of the engagement axis: what the lead does, as of the start of the statement.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'Total of the engagement axis: what the lead does, as of the start of the statement.  Not rounded.  NULL for a NULL model or lead.  Errors: as score(model, lead).';
 
 CREATE FUNCTION leadscore._engagement_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS double precision
 AS 'MODULE_PATHNAME', 'leadscore_engagement_columns'
@@ -1653,7 +1666,7 @@ AS 'MODULE_PATHNAME', 'leadscore_temperature'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.temperature(text, record) IS
-'Temperature of a lead: cold, warm or hot by its score, cold if disqualified.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'Temperature of a lead: cold, warm or hot by its score, cold if disqualified.  NULL for a NULL model or lead.  Errors: as score(model, lead).';
 
 CREATE FUNCTION leadscore._temperature_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS leadscore.temperature
 AS 'MODULE_PATHNAME', 'leadscore_temperature_columns'
@@ -1672,7 +1685,7 @@ AS 'MODULE_PATHNAME', 'leadscore_grade'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.grade(text, record) IS
-'Grade of a lead: letter of the fit axis, and digit of the engagement axis if the model has factors on it.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'Grade of a lead: letter of the fit axis, and digit of the engagement axis if the model has factors on it.  NULL for a NULL model or lead.  Errors: as score(model, lead).';
 
 CREATE FUNCTION leadscore._grade_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS text
 AS 'MODULE_PATHNAME', 'leadscore_grade_columns'
@@ -1691,7 +1704,7 @@ AS 'MODULE_PATHNAME', 'leadscore_disqualified'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.disqualified(text, record) IS
-'Does a disqualifying rule match?  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'Does a disqualifying rule match?  NULL for a NULL model or lead.  Errors: as score(model, lead).';
 
 CREATE FUNCTION leadscore._disqualified_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_disqualified_columns'
@@ -1710,7 +1723,7 @@ AS 'MODULE_PATHNAME', 'leadscore_evaluate'
 LANGUAGE C STABLE STRICT PARALLEL SAFE COST 20
 SUPPORT leadscore.scoring_support;
 COMMENT ON FUNCTION leadscore.evaluate(text, record) IS
-'All results for a lead in one go, and the version of the model they come from.  NULL for a NULL lead.  Errors: 42704 unknown model, 42804 not a row of the model''s source, and what a condition raises.';
+'All results for a lead in one go, and the version of the model they come from.  NULL for a NULL model or lead.  Errors: as score(model, lead).';
 
 CREATE FUNCTION leadscore._evaluate_columns(model text, relation oid, columns int2[], ctid tid, tableoid oid, stored int2[], VARIADIC "any") RETURNS leadscore.evaluation
 AS 'MODULE_PATHNAME', 'leadscore_evaluate_columns'
@@ -1731,7 +1744,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'leadscore_explain'
 LANGUAGE C STABLE PARALLEL SAFE COST 100 ROWS 10;
 COMMENT ON FUNCTION leadscore.explain(text, record) IS
-'Why a lead has its score: one row per rule that spoke, with the events of an activity rule (occurrences) and what their points have faded to (decayed), then rows without rule_id whose note says what changed the sum: cap, floor, clamp or rounding.  The column counted sums to the score.  No rows for a NULL lead.  Errors: as score().';
+'Why a lead has its score: one row per rule that spoke, with the events of an activity rule (occurrences) and what their points have faded to (decayed), then rows without rule_id whose note says what changed the sum: cap, floor, clamp or rounding.  The column counted sums to the score.  No rows for a NULL model or lead.  Errors: as score(model, lead).';
 
 --
 -- By key, as of any time: today's rules and today's row, with the activities
@@ -1742,85 +1755,85 @@ CREATE FUNCTION leadscore.score(model text, lead_key anyelement, at timestamptz)
 AS 'MODULE_PATHNAME', 'leadscore_score_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.score(text, anyelement, timestamptz) IS
-'Score of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'Score of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; a time to come counts those that are dated ahead, and lets points fade until then.  NULL for a NULL argument, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 or 22003 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
 
 CREATE FUNCTION leadscore.score(model text, lead_key text, at timestamptz) RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_score_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.score(text, text, timestamptz) IS
-'Score of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.fit(model text, lead_key anyelement, at timestamptz) RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_fit_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.fit(text, anyelement, timestamptz) IS
-'Total of the fit axis of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'Total of the fit axis of the lead with this key as of a time, rounded down.  NULL for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore.fit(model text, lead_key text, at timestamptz) RETURNS integer
 AS 'MODULE_PATHNAME', 'leadscore_fit_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.fit(text, text, timestamptz) IS
-'Total of the fit axis of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.engagement(model text, lead_key anyelement, at timestamptz) RETURNS double precision
 AS 'MODULE_PATHNAME', 'leadscore_engagement_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.engagement(text, anyelement, timestamptz) IS
-'Total of the engagement axis of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'Total of the engagement axis of the lead with this key as of a time, not rounded.  NULL for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore.engagement(model text, lead_key text, at timestamptz) RETURNS double precision
 AS 'MODULE_PATHNAME', 'leadscore_engagement_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.engagement(text, text, timestamptz) IS
-'Total of the engagement axis of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.temperature(model text, lead_key anyelement, at timestamptz) RETURNS leadscore.temperature
 AS 'MODULE_PATHNAME', 'leadscore_temperature_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.temperature(text, anyelement, timestamptz) IS
-'Temperature of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'Temperature of the lead with this key as of a time.  NULL for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore.temperature(model text, lead_key text, at timestamptz) RETURNS leadscore.temperature
 AS 'MODULE_PATHNAME', 'leadscore_temperature_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.temperature(text, text, timestamptz) IS
-'Temperature of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.grade(model text, lead_key anyelement, at timestamptz) RETURNS text
 AS 'MODULE_PATHNAME', 'leadscore_grade_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.grade(text, anyelement, timestamptz) IS
-'Grade of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'Grade of the lead with this key as of a time.  NULL for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore.grade(model text, lead_key text, at timestamptz) RETURNS text
 AS 'MODULE_PATHNAME', 'leadscore_grade_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.grade(text, text, timestamptz) IS
-'Grade of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.disqualified(model text, lead_key anyelement, at timestamptz) RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_disqualified_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.disqualified(text, anyelement, timestamptz) IS
-'Does a disqualifying rule match of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'Does a disqualifying rule match the lead with this key as of a time?  NULL for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore.disqualified(model text, lead_key text, at timestamptz) RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_disqualified_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.disqualified(text, text, timestamptz) IS
-'Does a disqualifying rule match of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.evaluate(model text, lead_key anyelement, at timestamptz) RETURNS leadscore.evaluation
 AS 'MODULE_PATHNAME', 'leadscore_evaluate_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.evaluate(text, anyelement, timestamptz) IS
-'All results of the lead with this key as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'All results for the lead with this key as of a time, and the version of the model they come from.  NULL for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore.evaluate(model text, lead_key text, at timestamptz) RETURNS leadscore.evaluation
 AS 'MODULE_PATHNAME', 'leadscore_evaluate_at'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.evaluate(text, text, timestamptz) IS
-'All results of the lead with this key as text as of a time: by today''s rules and today''s row, with the activities known today that had happened by then; future times count those that are dated ahead.  NULL for NULL, and if there is no such lead.  Errors: 42704 unknown model, 55000 it has no key column, 42804 or 22P02 not a key, 22008 an infinite time, 42501 no privilege on the source or the events, and what a condition raises.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.explain(model text, lead_key anyelement, at timestamptz,
 	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
@@ -1829,7 +1842,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'leadscore_explain_at'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION leadscore.explain(text, anyelement, timestamptz) IS
-'Why the lead with this key has its score as of a time: as explain(model, lead), for what score(model, lead_key, at) says.  No rows for NULL, and if there is no such lead.  Errors: as score(model, lead_key, at).';
+'Why the lead with this key has its score as of a time: as explain(model, lead), for what score(model, lead_key, at) says.  No rows for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at).';
 
 CREATE FUNCTION leadscore.explain(model text, lead_key text, at timestamptz,
 	OUT rule_id bigint, OUT factor text, OUT parameter text, OUT significance text, OUT axis text,
@@ -1838,7 +1851,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'leadscore_explain_at'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000 ROWS 10;
 COMMENT ON FUNCTION leadscore.explain(text, text, timestamptz) IS
-'Why the lead with this key as text has its score as of a time: as explain(model, lead), for what score(model, lead_key, at) says.  No rows for NULL, and if there is no such lead.  Errors: as score(model, lead_key, at).';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore._clock_problems(model text)
 RETURNS TABLE (rule bigint, message text, hint text)
@@ -2273,7 +2286,7 @@ RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'leadscore_hot_list'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 100;
 COMMENT ON FUNCTION leadscore.hot_list(text, integer) IS
-'The leads of an attached model with the highest scores as of now, best first, without those that are disqualified, have left the funnel, have bought or do not consent.  Of leads with equal scores any may be left out.  Reads few more leads than it shows, as long as advance() is called now and then.  Errors: 42704 unknown model, 55000 not attached, 42501 no SELECT privilege on the state table, 22023 limit.';
+'The leads of an attached model with the highest scores as of now, best first, without those that are disqualified, have left the funnel, have bought or do not consent.  They need not be hot.  limit is how many at most, up to 1000000.  Of leads with equal scores any may be left out.  Reads few more leads than it shows, as long as advance() is called now and then.  A NULL argument gives no rows.  Errors: 42704 unknown model, 55000 not attached, or the state table has lost an index, 42501 no SELECT privilege on the state table, 22023 a limit below 0 or above 1000000, and what a condition raises.';
 
 --
 -- Attaching
@@ -2740,8 +2753,14 @@ CREATE TYPE leadscore.attach_summary AS (
 	problems	bigint,
 	seconds		numeric
 );
-COMMENT ON TYPE leadscore.attach_summary IS
-'What leadscore.attach() did: leads scored, rows skipped for want of a key, leads by temperature, leads with a problem, and the time it took.';
+COMMENT ON TYPE leadscore.attach_summary IS 'What leadscore.attach() did.';
+COMMENT ON COLUMN leadscore.attach_summary.leads IS 'Leads that have a state now.';
+COMMENT ON COLUMN leadscore.attach_summary.skipped IS 'Rows without a key, which wait until they have one.';
+COMMENT ON COLUMN leadscore.attach_summary.hot IS 'Leads that are hot.';
+COMMENT ON COLUMN leadscore.attach_summary.warm IS 'Leads that are warm.';
+COMMENT ON COLUMN leadscore.attach_summary.cold IS 'Leads that are cold.';
+COMMENT ON COLUMN leadscore.attach_summary.problems IS 'Leads on which a rule failed: see leadscore.problem.';
+COMMENT ON COLUMN leadscore.attach_summary.seconds IS 'Time that it took, in seconds.';
 
 CREATE FUNCTION leadscore._backfill(model text, OUT leads bigint, OUT skipped bigint, OUT activity_rules bigint)
 AS 'MODULE_PATHNAME', 'leadscore_backfill'
@@ -2927,7 +2946,7 @@ RETURNS leadscore.attach_summary
 AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.attach(text, boolean, name, name, name, name) IS
-'Scores every lead of a model''s table from now on, in the commit that writes it: creates leadscore.<model>_state and the view leadscore.<model>_scored, puts triggers on the table, and scores the leads there are, unless backfill is false.  The columns named are set in the lead''s own row.  Writers wait until commit.  Again on an attached model: mends what is missing, takes the columns that are given ('''' for one to be left alone) and, unless backfill is false, brings all states up to date.  Warns of an activity source whose table is large and has no index for it.  The caller owns target, source and the tables of the activity sources.  Errors: 42704 unknown model, 42501 not the owner, 55000 no key column or not a unique one, 42804 its type is no key, 0A000 a rule or a column that cannot be, 23505 several rows with one key.';
+'Scores every lead of a model''s table from now on, in the commit that writes it: creates leadscore.<model>_state and the view leadscore.<model>_scored, puts triggers on the table and on those of the events, and scores the leads there are, unless backfill is false (NULL: true).  The columns named are set in the lead''s own row when that is written, and by rescore(write_back => true) in those that are there (NULL: none, or as before).  Writers wait until commit.  Again on an attached model: mends what is missing, takes the columns that are given ('''' for one to be left alone) and, unless backfill is false, brings all states up to date.  Warns of an activity source whose table is large and has no index for it.  The caller owns target, source and the tables of the activity sources.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 55000 no key column or not a unique one, 42703 no such key column, or no such column to write to, 42804 the type of the key column is no key, 42P01 the leads'' table is gone, 42809 it is a temporary table, 42P07 another table has the name of the state table, 0A000 a rule that cannot be attached for its use of the clock, or a column that cannot be written to, 22023 two values for one column, or one for the key, 23505 several rows with one key.';
 
 CREATE FUNCTION leadscore._detach(model text) RETURNS boolean
 LANGUAGE plpgsql
@@ -2959,7 +2978,7 @@ CREATE FUNCTION leadscore.detach(model text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.detach(text) IS
-'Takes away what attach() made: triggers, scored view and state table with all states.  The model and its rules stay.  Returns whether there was anything.  Errors: 42704 unknown model, 42501 not the owner, 2BP01 other views depend on it.';
+'Takes away what attach() made: triggers, scored view and state table with all states.  The model, its rules and its history stay.  Returns whether there was anything.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 2BP01 other views depend on it.';
 
 CREATE FUNCTION leadscore._watch(model text, relation regclass, lead_key_expression text, search_path text) RETURNS void
 LANGUAGE plpgsql
@@ -2995,7 +3014,7 @@ CREATE FUNCTION leadscore.watch(model text, relation regclass, lead_key_expressi
 AS 'MODULE_PATHNAME', 'leadscore_watch'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.watch(text, regclass, text) IS
-'Re-scores leads of an attached model when a table changes that its source looks things up in, and all of them now, in case that it has.  The expression is SQL over a row of that table: columns by their names, the row by the table''s; it gives a lead''s key, an array of keys, or is a SELECT of keys.  Again: another expression.  The caller owns the table, target and source.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, 42809 not a table, 22004 NULL, and what is wrong with the expression.';
+'Re-scores leads of an attached model when a table changes that its source looks things up in, and all of them now, in case that it has.  The expression is SQL over a row of that table: columns by their names, the row by the table''s; it gives a lead''s key, an array of keys, or is a SELECT of keys.  Again: another expression.  The caller owns the table, target and source.  Errors: 22004 NULL, 42704 unknown model, 42501 not the owner, 55000 not attached, 42809 not a table, and what is wrong with the expression.';
 
 CREATE FUNCTION leadscore._unwatch(model text, relation regclass) RETURNS boolean
 LANGUAGE plpgsql
@@ -3018,7 +3037,7 @@ CREATE FUNCTION leadscore.unwatch(model text, relation regclass) RETURNS boolean
 AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.unwatch(text, regclass) IS
-'Watches a table no longer.  Returns whether it was watched.  Errors: 42704 unknown model, 42501 not the owner.';
+'Watches a table no longer.  Returns whether it was watched; of relation NULL it was not.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner.';
 
 --
 -- Rescoring after the rules were edited
@@ -3080,6 +3099,8 @@ CREATE TYPE leadscore.rescore_step AS (
 	notice		text
 );
 COMMENT ON TYPE leadscore.rescore_step IS 'What one step of a rescore has to say.';
+COMMENT ON COLUMN leadscore.rescore_step.finished IS 'Was it the last step?';
+COMMENT ON COLUMN leadscore.rescore_step.notice IS 'What to tell the user; NULL: nothing.';
 
 CREATE FUNCTION leadscore._rescore_step(model text, batch_size integer, write_back boolean, activities boolean, move_stages boolean) RETURNS leadscore.rescore_step
 LANGUAGE plpgsql
@@ -3247,7 +3268,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean, boolean, boolean) IS
-'Brings the states of all leads of an attached model up to date, in batches of batch_size leads with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Crossings go into leadscore.history with the cause rules, and are announced all together by one NOTIFY; stages stay, unless move_stages has the automatic transitions made.  Not inside a transaction block.  Errors: 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size, 2D000 in a transaction block.';
+'Brings the states of all leads of an attached model up to date, in batches of batch_size leads (1 or more) with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Crossings go into leadscore.history with the cause rules, and are announced all together by one NOTIFY; stages stay, unless move_stages has the automatic transitions made.  NULL for one of these is false.  Not inside a transaction block.  The caller owns target, source and the tables of the activity sources.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size below 1 or NULL, 2D000 in a transaction block.';
 
 --
 -- What time changes
@@ -3320,7 +3341,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE leadscore.advance(integer, timestamptz) IS
-'Brings the states of those leads up to date that time alone has changed by now, or by at: whose temperature or grade is another, and whose activities were dated ahead; and records the response times that were missed (leadscore.sla_breach).  Touches no others, at most limit of them (NULL: all), in the order in which their time came, with a commit after each thousand.  Leads that somebody else holds are left for the next time, so that several sessions may call it.  Goes over the attached models whose leads'' table belongs to the caller.  Views are right without it.  Not inside a transaction block.  Errors: 22023 limit, 2D000 in a transaction block.';
+'Brings the states of those leads up to date that time alone has changed by now: whose temperature or grade is another, and whose activities were dated ahead; and records the response times that were missed (leadscore.sla_breach).  Touches no others, at most limit of them (NULL: all), in the order in which their time came, with a commit after each thousand.  Leads that somebody else holds are left for the next time, so that several sessions may call it.  Goes over the attached models whose leads'' table belongs to the caller.  at takes the place of now (NULL: now), for trials; with a time to come, what is recorded stays recorded.  Views are right without it.  Not inside a transaction block.  Errors: 42501 no SELECT privilege on leadscore.attachment, 22023 limit is negative, 2D000 in a transaction block.';
 
 CREATE VIEW leadscore.rescore_progress AS
 SELECT r.model, r.version, r.finished, r.started_at, r.updated_at, r.seen, r.total, r.written,
@@ -3684,7 +3705,7 @@ AS $$
 	ORDER BY 1, 2, 3, 4
 $$;
 COMMENT ON FUNCTION leadscore.doctor(text) IS
-'Lists what is wrong with a model (NULL: with any), and how to mend it; no row if all is well.  Reads all leads; without the privilege to it says so.';
+'Lists what is wrong with a model (NULL: with any), and how to mend it; no row if all is well, one for an unknown model.  remedy is SQL, or says what to do.  Reads all leads; without the privilege to it says so.  Errors: 42501 no SELECT privilege on leadscore.model and the tables beside.';
 
 CREATE FUNCTION leadscore._state_key_type(model text) RETURNS text
 LANGUAGE sql STABLE
@@ -3874,7 +3895,7 @@ CREATE FUNCTION leadscore.repair(model text) RETURNS text[]
 AS 'MODULE_PATHNAME', 'leadscore_act_as_owner'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.repair(text) IS
-'Mends what leadscore.doctor() finds as far as it can be mended: follows tables that a loader swapped, those of events included, makes what is missing, brings triggers back and all states up to date; returns what it did.  Writers wait until commit.  Errors: 42704 unknown model, 42501 not the owner of the old or the new tables, 55000 not attached, 42P01 a table is gone and none has its name, and those of attach().';
+'Mends what leadscore.doctor() finds as far as it can be mended: follows tables that a loader swapped, those of events included, makes what is missing, brings triggers back and all states up to date; returns what it did, in words.  Writers wait until commit.  The caller owns what attach() wants him to, and the tables that took the place of others.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 55000 not attached, 42P01 a table is gone and none has its name, and those of attach().';
 
 /* What only the extension itself may call. */
 DO $$
@@ -4035,7 +4056,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.add_history_partition(timestamptz, timestamptz, text) IS
-'Makes a partition of leadscore.history for a time that is yet to come, from starts (inclusive) to ends (exclusive), with the indexes and the guards of leadscore.history_default; name is history_ and the UTC date of starts unless given; returns the partition.  CREATE TABLE ... PARTITION OF does too, but then indexes and the guard against TRUNCATE are for you to add.  It reads all rows that are in no partition of their own.  The caller owns leadscore.history.  Errors: 22004 no time, 42501 not the owner, 42P07 there is such a table, 42P17 overlaps another partition, 23514 there are rows of that time.';
+'Makes a partition of leadscore.history for a time that is yet to come, from starts (inclusive) to ends (exclusive), with the indexes and the guards of leadscore.history_default; returns it.  Its name is history_ and the UTC date of starts, unless name is given.  CREATE TABLE ... PARTITION OF makes one too, but then indexes and the guard against TRUNCATE are for you to add.  It reads all rows that are in no partition of their own.  The caller owns leadscore.history.  Errors: 22004 a time is NULL, 42501 not the owner, 42P07 there is such a table, 42P17 it overlaps another partition, or ends before it starts, 23514 there are rows of that time.';
 
 CREATE FUNCTION leadscore._delete_history(model text, lead_key text, before timestamptz, since timestamptz DEFAULT NULL) RETURNS bigint
 AS 'MODULE_PATHNAME', 'leadscore_delete_history'
@@ -4258,7 +4279,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.check_transitions(text) IS
-'Lists what looks wrong with the transitions of a model, a row each, none if all is well or if the model has no transitions.  unreachable_stage: no way leads there from the initial stage, or from a stage that the CRM''s status puts leads into (the first that each status means); idle_transition: it leads away from such a stage; dead_end: nothing leads on from a stage that is not customer, advocate, lost or disqualified, where a lead''s way may end; closed_loop: ways lead on, but to none of these; automatic_cycle: refused when it is written, unless triggers were off; accepted_stage_unreachable, handoff_stage_unreachable: no lead ever comes to what the model names; attempts_not_counted: it asks for min_attempts, which no service level counts; status_without_stage: a status means only stages that no transition uses; stage_without_status: a stage in use that no status means; stage_map_unused: the model has no status.  NULL gives no rows; an unknown model is error 42704.';
+'Lists what looks wrong with the transitions of a model, a row each, none if all is well or if the model has no transitions.  unreachable_stage: no way leads there from the initial stage, or from a stage that the CRM''s status puts leads into (the first that each status means); idle_transition: it leads away from such a stage; dead_end: nothing leads on from a stage that is not customer, advocate, lost or disqualified, where a lead''s way may end; closed_loop: ways lead on, but to none of these; automatic_cycle: refused when it is written, unless triggers were off; accepted_stage_unreachable, handoff_stage_unreachable: no lead ever comes to what the model names; attempts_not_counted: it asks for min_attempts, which no service level counts; status_without_stage: a status means only stages that no transition uses; stage_without_status: a stage in use that no status means; stage_map_unused: the model has no status.  NULL gives no rows.  Errors: 42704 unknown model, 42501 no SELECT privilege on the tables of the matrix.';
 
 --
 -- Moves
@@ -4288,7 +4309,7 @@ CREATE FUNCTION leadscore.unpin(model text, lead_key anyelement, reason text DEF
 AS 'MODULE_PATHNAME', 'leadscore_unpin'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.unpin(text, anyelement, text) IS
-'Lets automatic transitions of a pinned lead go on, and makes those that are due; returns where the lead is.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads.';
+'Lets automatic transitions of a pinned lead go on, and makes those that are due; returns where the lead is, pinned before or not.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads.';
 CREATE FUNCTION leadscore.unpin(model text, lead_key text, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
 AS 'MODULE_PATHNAME', 'leadscore_unpin'
 LANGUAGE C VOLATILE;
@@ -4314,7 +4335,7 @@ CREATE FUNCTION leadscore.accept(model text, lead_key anyelement, reason text DE
 AS 'MODULE_PATHNAME', 'leadscore_accept'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.accept(text, anyelement, text) IS
-'Sales takes over a lead that waits in the model''s hand-off stage: it moves on along the funnel; returns where it is.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 55000 it is not waiting for that, 23514 as of move().';
+'Sales takes over a lead that waits in the model''s hand-off stage: it moves to the first stage beyond that the transitions list; returns where it is.  Who may change the lead''s row may do that.  Errors: as move(), 55000 it is not waiting for that, or no transition leads on from the hand-off stage.';
 CREATE FUNCTION leadscore.accept(model text, lead_key text, reason text DEFAULT NULL) RETURNS leadscore.lead_stage
 AS 'MODULE_PATHNAME', 'leadscore_accept'
 LANGUAGE C VOLATILE;
@@ -4324,7 +4345,7 @@ CREATE FUNCTION leadscore.reject(model text, lead_key anyelement, reason text) R
 AS 'MODULE_PATHNAME', 'leadscore_reject'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.reject(text, anyelement, text) IS
-'Sales gives back a lead that waits in the model''s hand-off stage: it goes to nurture; returns where it is.  Who may change the lead''s row may do that.  Errors: 22004 an argument but the reason is NULL, 42704 unknown model, 55000 not attached, P0002 no such lead that the caller may change, 42501 no right to change leads, 22004 no reason, 55000 it is not waiting to be accepted, 23514 as of move().';
+'Sales gives back a lead that waits in the model''s hand-off stage: it goes to nurture; returns where it is.  A reason is needed: marketing learns from it.  Who may change the lead''s row may do that.  Errors: as move(), 22004 the reason is NULL or blank as well, 55000 it is not waiting to be accepted.';
 CREATE FUNCTION leadscore.reject(model text, lead_key text, reason text) RETURNS leadscore.lead_stage
 AS 'MODULE_PATHNAME', 'leadscore_reject'
 LANGUAGE C VOLATILE;
@@ -4484,7 +4505,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.changes(text, text) IS
-'Rows of leadscore.history that were not to be seen yet when the position since was returned (NULL: all of them), of a model (of_model; NULL: of all), with the rules that each change gained and lost.  Every row says the position to hand in next time, in any session whatever its settings; nothing is told twice and nothing is left out, however long a transaction takes to commit.  What the caller''s own transaction has recorded is told once that has committed.  A replica tells of a transaction once those that began before it have ended.  After a restore on another server what was recorded in the hour before the position comes again.  The caller may read leadscore.history.  Errors: 22023 since is no position.';
+'What leadscore.history has to tell since a position: the rows that could not be seen yet when that was returned (since NULL: all of them), of a model (of_model NULL: of all), with the rules that each change gained and lost; the other columns are as there, stages as text.  Every row says the position to hand in next time, in any session whatever its settings; nothing is told twice and nothing is left out, however long a transaction takes to commit.  What the caller''s own transaction has recorded is told once that has committed.  A replica tells of a transaction once those that began before it have ended.  After a restore on another server what was recorded in the hour before the position comes again.  No rows for an unknown model.  Errors: 22023 since is no position, 42501 no SELECT privilege on leadscore.history.';
 
 CREATE FUNCTION leadscore._former_keys(model text, lead_key text)
 RETURNS TABLE (former_key text, since timestamptz, before timestamptz)
@@ -4599,7 +4620,15 @@ CREATE FUNCTION leadscore.forget(model text, lead_key text) RETURNS jsonb
 AS 'MODULE_PATHNAME', 'leadscore_act_on_history'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.forget(text, text) IS
-'Erases what is kept of a lead, given its key as text: state, history, problems, what was done of the playbook, missed deadlines and what is pending, and returns how many rows of each; also what is kept of it under the keys that it had before, as far as its history tells of them (former_keys: how many).  The CRM''s own rows are yours to erase, before: a lead that is still there is scored again when it is written next.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 no key, 42704 unknown model, without any history, 42501 not the owner.';
+'The same, with the key of the lead as text.';
+
+CREATE FUNCTION leadscore.forget(model text, lead_key anyelement) RETURNS jsonb
+LANGUAGE sql
+AS $$
+	SELECT leadscore.forget(model, lead_key::pg_catalog.text)
+$$;
+COMMENT ON FUNCTION leadscore.forget(text, anyelement) IS
+'Erases what is kept of the lead with this key: state, history, problems, what was done of the playbook, missed deadlines and what is pending, and returns how many rows of each; also what is kept of it under the keys that it had before, as far as its history tells of them (former_keys: how many).  The CRM''s own rows are yours to erase, before: a lead that is still there is scored again when it is written next.  0 of each for a lead that is not known.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 NULL, 42704 unknown model, without any history, 42501 not the owner.';
 
 CREATE FUNCTION leadscore._drop_history(model text, before timestamptz)
 RETURNS bigint
@@ -4622,7 +4651,7 @@ CREATE FUNCTION leadscore.drop_history(model text, before timestamptz) RETURNS b
 AS 'MODULE_PATHNAME', 'leadscore_act_on_history'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.drop_history(text, timestamptz) IS
-'Removes the history of a model before a time, and returns how many rows that were.  Reports are made from what is left.  Whole months of all models go faster by detaching partitions of leadscore.history.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 no time, 42704 unknown model, without any history, 42501 not the owner.';
+'Removes the history of a model before a time (''infinity'': all of it), and returns how many rows that were.  Reports are made from what is left.  Whole months of all models go faster by detaching partitions of leadscore.history.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 NULL, 42704 unknown model, without any history, 42501 not the owner.';
 
 DO $$
 DECLARE
@@ -5043,13 +5072,18 @@ BEGIN
 			HINT = 'Say 30 days, for example; a day has 24 hours.';
 	END IF;
 	IF calendar IS NULL THEN
+		IF NOT isfinite(start) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'datetime_field_overflow',
+				MESSAGE = 'a deadline needs a finite start';
+		END IF;
 		RETURN start + duration;
 	END IF;
 	RETURN (SELECT d.deadline FROM leadscore._business_deadlines(calendar, ARRAY[start], duration) d);
 END
 $$;
 COMMENT ON FUNCTION leadscore.business_deadline(text, timestamptz, interval) IS
-'When a duration is up that begins at start and runs only while a calendar is open: the first moment by which it was open for as long.  Open hours are what the clock on the wall says, the duration is time that really passes; a day is 24 hours of it.  A duration of 0 gives start.  calendar NULL: time always runs; start or duration NULL gives NULL.  Errors: 42704 no such calendar, 55000 it is never open, 22008 not in the next hundred years, or start is infinite, 22023 the duration is negative or has months.';
+'When a duration is up that begins at start and runs only while a calendar is open: the first moment by which it was open for as long.  Open hours are what the clock on the wall says, the duration is time that really passes; a day is 24 hours of it, so that a working day of eight hours is ''8 hours''.  A duration of 0 gives start.  calendar NULL: time always runs; start or duration NULL gives NULL.  Errors: 42704 no such calendar, 42501 no SELECT privilege on leadscore.calendar, calendar_hours and holiday, 55000 the calendar is never open, 22008 the time is not up within a hundred years (five times the duration, if that is more), or start is infinite, 22023 the duration is negative, infinite or has months.';
 
 CREATE FUNCTION leadscore.business_time(calendar text, "from" timestamptz, "to" timestamptz) RETURNS interval
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -5063,6 +5097,11 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	IF calendar IS NULL THEN
+		IF NOT (isfinite("from") AND isfinite("to")) THEN
+			RAISE EXCEPTION USING
+				ERRCODE = 'datetime_field_overflow',
+				MESSAGE = 'time is counted from one finite time to another';
+		END IF;
 		microseconds := extract(epoch FROM "to" - "from") * 1000000;
 	ELSE
 		SELECT coalesce(sum(extract(epoch FROM p.closes - p.opens)) * 1000000, 0) * CASE WHEN "from" <= "to" THEN 1 ELSE -1 END
@@ -5073,7 +5112,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.business_time(text, timestamptz, timestamptz) IS
-'How long a calendar is open from one time to another, in hours, minutes and seconds that really pass; negative if they are the other way round.  calendar NULL: all of the time between; from or to NULL gives NULL.  Errors: 42704 no such calendar, 55000 it is never open, 22008 an infinite time.';
+'How long a calendar is open from one time to another, in hours, minutes and seconds that really pass; negative if they are the other way round.  calendar NULL: all of the time between; from or to NULL gives NULL.  Errors: 42704 no such calendar, 42501 no SELECT privilege on leadscore.calendar, calendar_hours and holiday, 55000 the calendar is never open, 22008 an infinite time.';
 
 /*
  * Clocks
@@ -5297,12 +5336,8 @@ AS $$
 DECLARE
 	s	leadscore.sla;
 BEGIN
-	IF NOT EXISTS (SELECT FROM leadscore.model m WHERE m.name = _sla_all.model) THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'undefined_object',
-			MESSAGE = format('scoring model "%s" does not exist', _sla_all.model),
-			HINT = 'The table leadscore.model lists the models.';
-	END IF;
+	-- says so if there is no such model
+	PERFORM leadscore._reporting_time_zone(_sla_all.model);
 	FOR s IN SELECT * FROM leadscore.sla l WHERE l.model = _sla_all.model ORDER BY l.stage::integer LOOP
 		BEGIN
 			RETURN QUERY
@@ -5328,7 +5363,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore._sla_all(text, timestamptz, text) IS
-'Internal: clocks of all service levels of a model as of a time, NULL: now; those that cannot be worked out are left out with a warning.  Errors: 42704 unknown model, 42501.';
+'Internal: clocks of all service levels of a model as of a time, NULL: now; those that cannot be worked out are left out with a warning.  Errors: 22004 no model, 42704 unknown model, 42501.';
 
 CREATE FUNCTION leadscore.sla_clocks(model text, at timestamptz DEFAULT NULL)
 RETURNS TABLE (model text, lead_key text, stage leadscore.lead_stage, starts text, entered_at timestamptz, started_at timestamptz,
@@ -5342,7 +5377,7 @@ AS $$
 	FROM leadscore._sla_all(sla_clocks.model, sla_clocks.at, 'all') c
 $$;
 COMMENT ON FUNCTION leadscore.sla_clocks(text, timestamptz) IS
-'All clocks of a model''s service levels as of a time (NULL: now), from history and what the events'' tables say today: one for each time that a lead entered the stage.  Of a lead that was in it when the model was attached, the clock starts then.  A response comes after the entry (not before the request, where that starts the clock), and not after the lead left the stage; attempts counts all of them.  outcome is answered (in time), late (answered after the deadline), breached (left after the deadline without a response), void (left by then without one; the lead is deleted) or open; breached whether the deadline was missed, by an open one as well.  response_time and band (within 1 h, within 24 h, later, none) are by the clock on the wall, whatever the calendar.  Leads that row security of the state table keeps from the caller are left out; a service level that cannot be worked out is, with a warning.  Errors: 42704 unknown model, 42501 without the privilege to read leadscore.history, the state table or, for those who may not read that, the events.';
+'All clocks of a model''s service levels as of a time (NULL: now), from history and what the events'' tables say today: one for each time that a lead entered the stage.  Of a lead that was in it when the model was attached, the clock starts then.  A response comes after the entry (not before the request, where that starts the clock), and not after the lead left the stage; attempts counts all of them.  outcome is answered (in time), late (answered after the deadline), breached (left after the deadline without a response), void (left by then without one; the lead is deleted) or open; breached whether the deadline was missed, by an open one as well.  response_time and band (within 1 h, within 24 h, later, none) are by the clock on the wall, whatever the calendar.  Leads that row security of the state table keeps from the caller are left out; a service level that cannot be worked out is, with a warning.  Errors: 22004 model NULL, 42704 unknown model, 42501 without the privilege to read leadscore.history, the state table or, for those who may not read that, the events.';
 
 CREATE FUNCTION leadscore.attempts(model text, lead_key text, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -5365,7 +5400,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.attempts(text, text, timestamptz) IS
-'How often the lead with this key (as text) has been contacted since the clock of its stage started, as of a time (NULL: now), by the stage''s service level; NULL if that has none, or one without response_activity, and for an unknown lead or model.  Errors: 42501 as leadscore.sla_clocks(), and what is wrong with the service level.';
+'The same, with the key of the lead as text.';
+
+CREATE FUNCTION leadscore.attempts(model text, lead_key anyelement, at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+	SELECT leadscore.attempts(model, lead_key::pg_catalog.text, at)
+$$;
+COMMENT ON FUNCTION leadscore.attempts(text, anyelement, timestamptz) IS
+'How often the lead with this key has been contacted since the clock of its stage started, as of a time (NULL: now), by the stage''s service level; NULL if that has none, or one without response_activity, and for an unknown lead or model.  Errors: 42501 without the privilege to read leadscore.history, the state table or, for those who may not read that, the events, and what is wrong with the service level.';
 
 CREATE VIEW leadscore.sla_clock WITH (security_invoker = true) AS
 SELECT pg_catalog.concat_ws('/', a.model, c.lead_key, c.stage::text, extract(epoch FROM c.started_at)) AS key,
@@ -5736,7 +5779,7 @@ RETURNS record
 AS 'MODULE_PATHNAME', 'leadscore_next_action'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.next_action(text, anyelement) IS
-'What to do next with the lead that has this key, by the playbook of an attached model and the lead''s temperature, grade and stage as of now: action, content, step of a programme, and which row of leadscore.playbook says so.  All NULL if none fits, for a lead that is not there or that the caller may not see, and for NULL.  Errors: 42704 unknown model, 55000 not attached, 42804 or 22P02 not a key, 42501 no SELECT privilege on the state table or the scored view, and what a condition raises.';
+'What to do next with the lead that has this key, by the playbook of an attached model and the lead''s temperature, grade and stage as of now: action, content, step of a programme, and which row of leadscore.playbook says so.  All NULL if none fits, for a lead that is not there or that the caller may not see, and for a NULL argument.  Errors: 42704 unknown model, 55000 not attached, 42804 or 22P02 or 22003 not a key, 42501 no SELECT privilege on the state table or the scored view, and what a condition raises.';
 
 CREATE FUNCTION leadscore.next_action(model text, lead_key text,
 	OUT action text, OUT content text, OUT step integer, OUT playbook bigint)
@@ -5744,7 +5787,7 @@ RETURNS record
 AS 'MODULE_PATHNAME', 'leadscore_next_action'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 1000;
 COMMENT ON FUNCTION leadscore.next_action(text, text) IS
-'What to do next with the lead that has this key as text: see next_action(model, lead_key anyelement).';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.acknowledge_action(model text, lead_key anyelement, done bigint DEFAULT NULL,
 	OUT action text, OUT content text, OUT step integer, OUT playbook bigint)
@@ -5752,7 +5795,7 @@ RETURNS record
 AS 'MODULE_PATHNAME', 'leadscore_acknowledge_action'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.acknowledge_action(text, anyelement, bigint) IS
-'Notes in leadscore.playbook_progress that the next action for a lead was done, or the row of the playbook that is given in done, and returns what next_action() says then: of a programme, the next step.  Who may change the lead''s row may do that.  All NULL, and nothing is noted, for a lead that has no next action.  Errors: 22004 no model or key, P0002 no such lead that the caller may change, 42704 the model''s playbook has no row done, and as of next_action().';
+'Notes in leadscore.playbook_progress that the next action for a lead was done, or the row of the playbook that is given in done (NULL: the next action), and returns what next_action() says then: of a programme, the next step.  Who may change the lead''s row may do that.  All NULL, and nothing is noted, for a lead that has no next action.  Errors: 22004 model or lead_key NULL, P0002 no such lead that the caller may change, 42704 unknown model, or its playbook has no row done, and as next_action(model, lead_key).';
 
 CREATE FUNCTION leadscore.acknowledge_action(model text, lead_key text, done bigint DEFAULT NULL,
 	OUT action text, OUT content text, OUT step integer, OUT playbook bigint)
@@ -5760,14 +5803,14 @@ RETURNS record
 AS 'MODULE_PATHNAME', 'leadscore_acknowledge_action'
 LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION leadscore.acknowledge_action(text, text, bigint) IS
-'Notes that the next action for the lead with this key as text was done: see acknowledge_action(model, lead_key anyelement, done).';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.check_playbook(model text)
 RETURNS TABLE (playbook bigint, sqlstate text, message text)
 AS 'MODULE_PATHNAME', 'leadscore_check_playbook'
 LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION leadscore.check_playbook(text) IS
-'The rows of a model''s playbook whose condition cannot be used any more, because a column is gone for example, and what is wrong with it; they are passed over.  NULL gives no rows.  Errors: 42704 unknown model, 42P01 its source is gone.';
+'The rows of a model''s playbook whose condition cannot be used any more, because a column is gone for example, and what is wrong with it; they are passed over.  If the model''s source is gone, all rows with a condition.  No row if all is well.  NULL gives no rows.  Errors: 42704 unknown model.';
 
 --
 -- Funnel
@@ -6091,7 +6134,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.conversion(text, leadscore.lead_stage, leadscore.lead_stage, date, date, text) IS
-'Conversion from one stage to a later one: leads that came to from_stage or beyond for the first time from since on (NULL: ever) and before until (NULL: up to now), those of them that ever came to to_stage or beyond, up to today, and the rate: converted divided by leads, NULL without any.  Days are the model''s; channel NULL: all channels.  Skipped stages count, recycled leads count once, exits are never beyond.  Errors: 42704 unknown model, 22004 model or stage NULL, 22023 a stage is an exit or they do not follow each other.';
+'Conversion from one stage to a later one: leads that came to from_stage or beyond for the first time from since on (NULL: ever) and before until (NULL: up to now), those of them that ever came to to_stage or beyond, up to today, and the rate: converted divided by leads, NULL without any.  Days are the model''s; channel NULL: all channels.  Skipped stages count, recycled leads count once, exits are never beyond.  Errors: 22004 model or a stage is NULL, 42704 unknown model, 22023 a stage is an exit, or to_stage does not come after from_stage, 42501 no SELECT privilege on leadscore.model or leadscore.history.';
 
 CREATE VIEW leadscore.time_in_stage WITH (security_invoker = true) AS
 SELECT pg_catalog.concat_ws('/', t.model, pg_catalog.to_char(t.month, 'YYYY-MM'), t.stage, t.channel) AS key,
@@ -6165,7 +6208,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.stage_times(text, date, date, text) IS
-'How long leads stay in each stage, as the view leadscore.time_in_stage has it, over all visits that began from since on (NULL: ever) and before until (NULL: up to now), days being the model''s; channel NULL: all channels.  Median and 90th percentile are of the closed visits, NULL without any.  Errors: 42704 unknown model, 22004 model NULL.';
+'How long leads stay in each stage, as the view leadscore.time_in_stage has it, over all visits that began from since on (NULL: ever) and before until (NULL: up to now), days being the model''s; channel NULL: all channels.  Median and 90th percentile are of the closed visits, NULL without any.  Errors: 22004 model NULL, 42704 unknown model, 42501 no SELECT privilege on leadscore.model or leadscore.history.';
 
 CREATE FUNCTION leadscore._open_visits(model text)
 RETURNS TABLE (lead_key text, stage leadscore.lead_stage, since timestamptz, channel text)
@@ -6420,7 +6463,7 @@ BEGIN ATOMIC
 	ORDER BY h.at DESC, h.xact DESC, h.xact_order DESC LIMIT 1;
 END;
 COMMENT ON FUNCTION leadscore.stage_at(text, text, timestamptz) IS
-'Stage in which the lead with this key as text was at a time, by its history; NULL before its first row, for NULL, and for a lead or model that history does not know.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.stage_at(model text, lead_key anyelement, at timestamptz) RETURNS leadscore.lead_stage
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
@@ -6428,7 +6471,7 @@ AS $$
 	SELECT leadscore.stage_at(model, lead_key::pg_catalog.text, at)
 $$;
 COMMENT ON FUNCTION leadscore.stage_at(text, anyelement, timestamptz) IS
-'Stage in which the lead with this key was at a time, by its history; NULL before its first row, for NULL, and for a lead or model that history does not know.';
+'Stage in which the lead with this key was at a time, by its history; NULL before its first row, for a NULL argument, and for a lead or model that history does not know.  Errors: 42501 no SELECT privilege on leadscore.history.';
 
 CREATE FUNCTION leadscore.stages_at(model text, at timestamptz)
 RETURNS TABLE (lead_key text, stage leadscore.lead_stage)
@@ -6439,7 +6482,7 @@ BEGIN ATOMIC
 	ORDER BY h.lead_key DESC, h.at DESC, h.xact DESC, h.xact_order DESC;
 END;
 COMMENT ON FUNCTION leadscore.stages_at(text, timestamptz) IS
-'Stage in which each lead of a model was at a time, by its history: one row for each lead that had come by then.  No rows for NULL, and for a model that history does not know.';
+'Stage in which each lead of a model was at a time, by its history: one row for each lead that had come by then, in no order.  No rows for a NULL argument, and for a model that history does not know.  Errors: 42501 no SELECT privilege on leadscore.history.';
 
 --
 -- Plan
@@ -6621,7 +6664,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.plan(text, numeric, numeric, numeric, numeric, numeric, date) IS
-'Plans from the revenue backwards, in one row: how many customers it takes at the average deal, how many accepted leads at the rate accepted_to_customer (customers divided by accepted leads), how many leads at the rate lead_to_accepted (accepted leads divided by leads).  Each step rounds up and goes on from there.  A rate that is not given is measured from the model''s closed leads (those that became customers or are in an exit today: nurture, lost, disqualified) that came to the accepted_stage, or the stage lead, or beyond for the first time from since on (NULL: ever), if there are at least 30 of them; else what depends on it is NULL, and basis says what is missing.  acquisition_share, the share of a deal that may be spent on winning it, gives the affordable cost of a customer (average deal times share), of an accepted lead (that times its rate) and of a lead; NULL gives none.  revenue_per_lead is revenue divided by leads.  lead_to_accepted_rate (leads to accepted) and accepted_to_customer_rate (accepted to customers) are the rates used, lead_to_accepted_leads and accepted_to_customer_leads the closed leads that those measured rest on.  stages is what each stage in use must see: [{"stage", "leads", "closed_leads"}], those between measured likewise; NULL without a model.  Errors: 22004 revenue or deal NULL, 22023 not a plan (a negative revenue, a deal of 0 or less, a rate not above 0 or over 1, a share not within 0 and 1, no model although a rate is missing), 42704 unknown model, 22003 more leads than a bigint holds.';
+'Plans from the revenue backwards, in one row: how many customers it takes at the average deal, how many accepted leads at the rate accepted_to_customer (customers divided by accepted leads), how many leads at the rate lead_to_accepted (accepted leads divided by leads).  Each step rounds up and goes on from there.  A rate that is not given is measured from the model''s closed leads (those that became customers or are in an exit today: nurture, lost, disqualified) that came to the accepted_stage, or the stage lead, or beyond for the first time from since on (NULL: ever), if there are at least 30 of them; else what depends on it is NULL, and basis says what is missing.  acquisition_share, the share of a deal that may be spent on winning it, gives the affordable cost of a customer (average deal times share), of an accepted lead (that times its rate) and of a lead; NULL gives none.  revenue_per_lead is revenue divided by leads.  lead_to_accepted_rate (leads to accepted) and accepted_to_customer_rate (accepted to customers) are the rates used, lead_to_accepted_leads and accepted_to_customer_leads the closed leads that those measured rest on.  stages is what each stage in use must see: [{"stage", "leads", "closed_leads"}], those between measured likewise; NULL without a model.  Errors: 22004 revenue or deal NULL, 22023 not a plan (a negative revenue, a deal of 0 or less, a rate not above 0 or over 1, a share not within 0 and 1, no model although a rate is missing), 42704 unknown model, 42501 no SELECT privilege on leadscore.model or leadscore.history, 22003 more leads than a bigint holds.';
 
 /* ----------------------------------------------------------------------
  * 7. Matrices as a whole: copy, export, import, templates
@@ -6740,7 +6783,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.export_model(text) IS
-'The whole matrix of a model as one JSON document, to be kept in version control: the model without its version, its factors by name, its activity sources by name if it has any, its rules in their order, its own thresholds, and if it has any, its transitions, its stage map, its service levels and its playbook.  import_model() reads it.  NULL gives NULL; an unknown model is error 42704.';
+'The whole matrix of a model as one JSON document, to be kept in version control: the model without its version, its factors by name, its activity sources by name if it has any, its rules in their order, its own thresholds, and if it has any, its transitions, its stage map, its service levels and its playbook.  import_model() reads it.  NULL gives NULL.  Errors: 42704 unknown model, 42501 no SELECT privilege on the tables of the matrix.';
 
 CREATE FUNCTION leadscore.import_model(matrix jsonb, name text DEFAULT NULL, replace boolean DEFAULT false) RETURNS text
 LANGUAGE plpgsql
@@ -6792,7 +6835,7 @@ BEGIN
 
 	replacing := EXISTS (SELECT FROM leadscore.model WHERE model.name = the_name);
 	IF replacing THEN
-		IF NOT replace THEN
+		IF replace IS NOT TRUE THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'duplicate_object',
 				MESSAGE = format('scoring model "%s" already exists', the_name),
@@ -6854,7 +6897,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.import_model(jsonb, text, boolean) IS
-'Writes a matrix that export_model() returned, under its own or another name, and returns the name.  With replace an existing model of that name gets the new matrix; what was acknowledged of its playbook stays with the rows that are in the new one as well.  All or nothing.  Errors: 42710 model exists, 22023 not an exported model or an unknown key in it, and those of writing rules and transitions.';
+'Writes a matrix that export_model() returned, under its own (name NULL) or another name, and returns the name.  With replace (NULL: false) an existing model of that name gets the new matrix; what was acknowledged of its playbook stays with the rows that are in the new one as well.  All or nothing.  Errors: 42710 the model exists, and is not to be replaced, 22023 matrix is NULL or not an exported model, or has an unknown key, 23505 two rows of its playbook are for the same, 42501 no privilege to write the tables of the matrix, and those of writing models, rules and transitions.';
 
 CREATE FUNCTION leadscore.copy_model("from" text, "to" text) RETURNS text
 LANGUAGE plpgsql STRICT
@@ -6902,7 +6945,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.copy_model(text, text) IS
-'Copies a model with its factors, activity sources, rules, thresholds, transitions, stage map, service levels and playbook to a new name, which is returned.  The copy is a draft, if the caller may write leadscore.draft: see leadscore.compare() and leadscore.publish().  NULL gives NULL.  Errors: 42704 unknown model, 42710 the new name is taken.';
+'Copies a model with its factors, activity sources, rules, thresholds, transitions, stage map, service levels and playbook to a new name, which is returned.  The copy is not attached.  It is a draft, if the caller may write leadscore.draft: see leadscore.compare() and leadscore.publish().  NULL gives NULL, and copies nothing.  Errors: 42704 unknown model, 42710 the new name is taken, 42602 it is no name for a model, 42501 no privilege to write the tables of the matrix.';
 
 /*
  * Templates are exported matrices whose conditions name columns in double
@@ -7140,7 +7183,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.template(text) IS
-'A ready matrix, or the transitions between stages, as JSON: its columns, activity sources, factors, rules and thresholds; or its columns, criteria, transitions and what they mean for the model.  Templates: b2b_webinar, about the lead''s own row; b2b_activities, about what leads do, to be loaded in addition to another matrix; and for the stages, whichever the matrix, mars, demand_gen or conversation.  NULL gives NULL; an unknown name is error 42704.';
+'A ready matrix, or the transitions between stages, as JSON: its columns, activity sources, factors, rules and thresholds; or its columns, criteria, transitions and what they mean for the model.  Templates: b2b_webinar, about the lead''s own row; b2b_activities, about what leads do, to be loaded in addition to another matrix; and for the stages, whichever the matrix, mars, demand_gen or conversation.  NULL gives NULL.  Errors: 42704 unknown template.';
 
 CREATE FUNCTION leadscore._template_activities(template text, model text, activities jsonb)
 RETURNS TABLE (template_name text, source text, condition text, needed jsonb, columns jsonb)
@@ -7397,7 +7440,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.load_template(text, text, regclass, jsonb, jsonb, jsonb) IS
-'Adds the factors, rules and thresholds of a template, or its transitions between stages, to a model, which is made for the table target if that is given, and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  activities maps its activity sources to those of the model where they have other names, as in {"visit": "page_view"}; to tell several apart that are in one table, or to name columns: {"visit": {"source": "activity", "when": "kind = ''visit''", "columns": {"url": "page"}}}.  Rules about an activity source that the model has not are left out, with a notice; null says that it has none.  criteria replaces what a template of transitions takes for a good lead by conditions of one''s own, as in {"mql": "employees > 500"}; such a template sets initial_stage, accepted_stage and handoff_stage of the model.  Errors: 22004 name or model is NULL, 42704 unknown template, model or activity source, 55000 the model has none of the activity sources, or has transitions already, 42703 a column is missing, 22023 the template has no such column, activity source or criteria, or several sources are one without a "when".';
+'Adds the factors, rules and thresholds of a template, or its transitions between stages, to a model, which is made for the table target if that is given (NULL: the model is there), and returns the model.  columns maps the template''s column names to those of the table, as in {"company_size": "size_band"}.  activities maps its activity sources to those of the model where they have other names, as in {"visit": "page_view"}; to tell several apart that are in one table, or to name columns: {"visit": {"source": "activity", "when": "kind = ''visit''", "columns": {"url": "page"}}}.  Rules about an activity source that the model has not are left out, with a notice; null says that it has none.  criteria replaces what a template of transitions takes for a good lead by conditions of one''s own, as in {"mql": "employees > 500"}; such a template sets initial_stage, accepted_stage and handoff_stage of the model.  columns, activities and criteria NULL: nothing is mapped.  Errors: 22004 name or model is NULL, 42704 unknown template, model or activity source, 55000 the model has none of the activity sources, or has transitions already, 42703 a column is missing, 22023 the template has no such column, activity source or criteria, or several sources are one without a "when", or what maps them is no JSON object, 23505 the model, or a factor of that name, is there already, 42501 no privilege to write the tables of the matrix, and those of writing rules and transitions.';
 
 /* ----------------------------------------------------------------------
  * 8. Reports: for people and for BI tools
@@ -7670,7 +7713,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.reasons(text, text, integer) IS
-'Why the lead with this key as text has its score as of now, for people to read: the n rules that say most (3; below 1: none), by the absolute value of their points, those that disqualify before all others.  In brackets the points that count, and what they were before they faded.  In the language of the session: SET leadscore.language.  Rules that fail on the lead are left out.  Empty if no rule says anything; NULL for NULL, and if there is no such lead.  Errors: as explain(model, lead_key, at), but for those of conditions.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.reasons(model text, lead_key anyelement, n integer DEFAULT 3) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED COST 5000
@@ -7679,7 +7722,7 @@ AS $$
 	SELECT leadscore.reasons(model, lead_key::text, n)
 $$;
 COMMENT ON FUNCTION leadscore.reasons(text, anyelement, integer) IS
-'Why the lead with this key has its score as of now, for people to read: see reasons(model, lead_key text, n).';
+'Why the lead with this key has its score as of now, for people to read: the n rules that say most (3; below 1: none), by the absolute value of their points, those that disqualify before all others.  In brackets the points that count, and what they were before they faded.  In the language of the session: SET leadscore.language.  Rules that fail on the lead are left out.  Empty if no rule says anything; NULL for a NULL argument, and if there is no such lead.  Errors: as score(model, lead_key, at), but for those of conditions.';
 
 CREATE FUNCTION leadscore._rule_names(rules bigint[]) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
@@ -7758,7 +7801,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.changes(text, text, timestamptz) IS
-'What changed in the score of the lead with this key as text since a time, and why.  First the score then and now (kind score), by today''s rules and today''s row, as score(model, lead_key, at) has it: what it did since, and what has faded.  Then each rule whose points are others by now (kind rule), and what limits and rounding made of them (cap, floor, clamp, rounding): points_change of these sums to that of the score.  Then what leadscore.history recorded since (kind event), in order: moves, temperatures, grades, the rules that each gained and lost where that is known (NULL: none, or not known), with the scores as they were; changes of the lead''s own row and of the rules are there.  reason says each in words, in the language of the session.  No rows for NULL, and if there is no such lead.  Errors: 22023 a time to come, 42501 no SELECT privilege on leadscore.history or leadscore.rule, and as explain(model, lead_key, at), but for those of conditions.';
+'The same, with the key of the lead as text.';
 
 CREATE FUNCTION leadscore.changes(model text, lead_key anyelement, since timestamptz)
 RETURNS TABLE (kind text, at timestamptz, rule_id bigint, factor text, parameter text,
@@ -7771,7 +7814,7 @@ AS $$
 	SELECT * FROM leadscore.changes(model, lead_key::text, since)
 $$;
 COMMENT ON FUNCTION leadscore.changes(text, anyelement, timestamptz) IS
-'What changed in the score of the lead with this key since a time, and why: see changes(model, lead_key text, since).';
+'What changed in the score of the lead with this key since a time, and why.  First the score then and now (kind score), by today''s rules and today''s row, as score(model, lead_key, at) has it: what it did since, and what has faded.  Then each rule whose points are others by now (kind rule), and what limits and rounding made of them (cap, floor, clamp, rounding): points_change of these sums to that of the score.  Then what leadscore.history recorded since (kind event), in order: moves, temperatures, grades, the rules that each gained and lost where that is known (NULL: none, or not known), with the scores as they were; changes of the lead''s own row and of the rules are there.  reason says each in words, in the language of the session.  No rows for a NULL argument, and if there is no such lead.  Errors: 22023 a time to come, 42501 no SELECT privilege on leadscore.history or leadscore.rule, and as score(model, lead_key, at), but for those of conditions.';
 
 --
 -- Views
@@ -8564,7 +8607,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.compare(text, text) IS
-'What would publishing a draft change?  The leads whose score, temperature, grade, stage or disqualification are others by the draft than by the model, as of now, with their activities, the greatest change of the score first; nothing is written.  stage is where the lead is, draft_stage where the draft''s status map and automatic transitions would lead it, as rescore(move_stages => true) would after publish(); both are NULL unless the model is attached and the caller may read its state table.  reasons tells which rules count differently, the greatest difference first, in the language of the session: SET leadscore.language.  A rule that fails on a lead is left out, as when leads are scored in the commit; of the draft''s, problem has the message, and leads on which only they fail are listed too.  The caller may read the model''s source and the tables of the draft''s events.  Errors: 22004 NULL, 42704 unknown model, 22023 the two score different tables, 55000 no key column, 42501 no privilege.';
+'What would publishing a draft change?  The leads whose score, temperature, grade, stage or disqualification are others by the draft than by the model, as of now, with their activities, the greatest change of the score first; nothing is written.  stage is where the lead is, draft_stage where the draft''s status map and automatic transitions would lead it, as rescore(move_stages => true) would after publish(); both are NULL unless the model is attached and the caller may read its state table.  reasons tells which rules count differently, the greatest difference first, in the language of the session: SET leadscore.language.  A rule that fails on a lead is left out, as when leads are scored in the commit; of the draft''s, problem has the message, and leads on which only they fail are listed too.  The caller may read the model''s source and the tables of the draft''s events.  Errors: 22004 NULL, 42704 unknown model, 22023 the two score different tables, or are the same, 55000 no key column, 42501 no privilege on the tables of the matrix, the source or the events.';
 
 CREATE FUNCTION leadscore.compare_matrix(model text, draft_model text)
 RETURNS TABLE (kind text, before text, after text, leads bigint)
@@ -8582,7 +8625,7 @@ AS $$
 	ORDER BY array_position('{temperature,grade,stage}', k.kind), k.before_order, k.before COLLATE "C", k.after_order, k.after COLLATE "C"
 $$;
 COMMENT ON FUNCTION leadscore.compare_matrix(text, text) IS
-'How many leads would move from where to where if a draft were published, as of now: a row for each kind (temperature, grade, and stage if the model is attached) and each pair of values that any lead has before and after, also where they are the same; leads of a kind sum up to all.  Nothing is written.  Errors: as of compare().';
+'How many leads would move from where to where if a draft were published, as of now: a row for each kind (temperature, grade, and stage if the model is attached) and each pair of values that any lead has before and after, also where they are the same; leads of a kind sum up to all.  Nothing is written.  Errors: as compare().';
 
 CREATE FUNCTION leadscore.compare_summary(model text, draft_model text, top integer DEFAULT 10)
 RETURNS TABLE (leads bigint, changed bigint, score_up bigint, score_down bigint, hotter bigint, colder bigint, hot bigint, draft_hot bigint,
@@ -8632,7 +8675,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.compare_summary(text, text, integer) IS
-'What publishing a draft would change, in one row: leads in all, leads that change at all, whose score rises or falls, that become hotter or colder, that are hot by the model and by the draft, whose grade or stage changes, that are disqualified by the draft alone or by the model alone, on which a rule of the draft fails; the average change of the score over all leads; and the leads whose score changes most (top, 10 unless told) as a JSON array with what compare() says of them and why, in the language of the session.  Nothing is written.  Errors: as of compare(), 22023 top is negative.';
+'What publishing a draft would change, in one row: leads in all, leads that change at all, whose score rises or falls, that become hotter or colder, that are hot by the model and by the draft, whose grade or stage changes, that are disqualified by the draft alone or by the model alone, on which a rule of the draft fails; the average change of the score over all leads; and the leads whose score changes most (top, 10 unless told, or NULL) as a JSON array with what compare() says of them and why, in the language of the session.  Nothing is written.  Errors: as compare(), 22023 top is negative.';
 
 CREATE FUNCTION leadscore._swap_matrix(model text, matrix jsonb, ids bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql
@@ -8889,7 +8932,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.publish(text, text, text, boolean) IS
-'Puts a draft into force: its model gets the draft''s factors, activity sources, rules, thresholds, transitions, stage map and settings, all at once when the transaction commits, and the version that is returned, one more than before.  The model stays attached; stored scores are stale until leadscore.rescore(), and no lead changes its stage.  Rules that come from the model''s keep their ids.  What was in force before is kept in leadscore.model_version, with the note.  The draft stays, and can be edited and published again.  Service levels and whatever else is not the matrix stay the model''s own.  model names the model to be replaced if the draft was not made by copy_model(), or of another model.  A draft of a model that has been changed since is refused, unless force overwrites the change.  Who may write the tables of the matrix, leadscore.draft and leadscore.model_version may publish.  Errors: 22004 NULL, 42704 unknown model, 55000 not a draft, or the model has changed since, 55006 another source or key although the model is attached, 22023 the two score different tables, 42501 no privilege, and those of writing rules.';
+'Puts a draft into force: its model gets the draft''s factors, activity sources, rules, thresholds, transitions, stage map and settings, all at once when the transaction commits, and raises its version, which is returned.  A draft that says what the model says changes nothing.  The model stays attached; stored scores are stale until leadscore.rescore(), and no lead changes its stage.  Rules that come from the model''s keep their ids.  What was in force before is kept in leadscore.model_version, and what is now with the note (NULL: none).  The draft stays, and can be edited and published again.  Service levels and whatever else is not the matrix stay the model''s own.  model names the model to be replaced if the draft was not made by copy_model(), or of another model (NULL: the one that it was made of).  A draft of a model that has been changed since is refused, unless force overwrites the change (NULL: false).  Who may write the tables of the matrix, leadscore.draft and leadscore.model_version may publish.  Errors: 22004 draft NULL, 42704 unknown model, 55000 not a draft, or the model has changed since, 55006 another source or key although the model is attached, 22023 the two score different tables, or are the same, 42501 no privilege to write these tables, and those of writing rules.';
 
 CREATE FUNCTION leadscore.rollback_model(model text, version bigint DEFAULT NULL, note text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
@@ -8947,4 +8990,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.rollback_model(text, bigint, text) IS
-'Puts an earlier version of a model into force again, as a new version, whose number is returned: the one named, of those in leadscore.model_version, or the last that differs from what is in force now.  Rules have the ids that they had.  Like publish() it makes stored scores stale and moves no lead; history and stages are never rewound.  Errors: 22004 NULL, 42704 unknown model or version, 55000 there is no earlier version, 55006 another source or key although the model is attached, 42501 no privilege, and those of writing rules, if columns that they read are gone.';
+'Puts an earlier version of a model into force again, as a new version, whose number is returned: the one named, of those in leadscore.model_version, or (version NULL) the last that differs from what is in force now.  note is kept with it; NULL says which version it was.  Rules have the ids that they had.  Like publish() it makes stored scores stale and moves no lead; history and stages are never rewound.  Errors: 22004 model NULL, 42704 unknown model or version, 55000 there is no earlier version, 55006 another source or key although the model is attached, 42501 no privilege to write the tables of the matrix or leadscore.model_version, and those of writing rules, if columns that they read are gone.';

@@ -137,9 +137,9 @@ SET timezone = 'Europe/Warsaw';
 SELECT leadscore.business_deadline(NULL, '2024-03-30 12:00+01', '1 day'), leadscore.business_time(NULL, '2024-03-30 12:00', '2024-03-31 12:00');
 SELECT leadscore.business_deadline('office', '2024-03-29 16:00+01', '1 day');
 SET timezone = 'UTC';
-SELECT * FROM (VALUES ('''closed'', ''2024-01-05'', ''1 h'''), ('''nowhere'', ''2024-01-05'', ''1 h'''), ('''office'', ''infinity'', ''1 h'''),
+SELECT * FROM (VALUES ('''closed'', ''2024-01-05'', ''1 h'''), ('''nowhere'', ''2024-01-05'', ''1 h'''), ('''office'', ''infinity'', ''1 h'''), ('NULL, ''-infinity'', ''1 h'''),
 	('''office'', ''2024-01-05'', ''-1 h'''), ('''office'', ''2024-01-05'', ''1 mon'''), ('''night'', ''2024-01-05'', ''30000 h''')) v(a), refused('SELECT leadscore.business_deadline(' || a || ')') r;
-SELECT * FROM (VALUES ('''closed'', ''2024-01-05'', ''2024-01-06'''), ('''nowhere'', ''2024-01-05'', ''2024-01-06'''), ('''office'', ''2024-01-05'', ''infinity''')) v(a),
+SELECT * FROM (VALUES ('''closed'', ''2024-01-05'', ''2024-01-06'''), ('''nowhere'', ''2024-01-05'', ''2024-01-06'''), ('''office'', ''2024-01-05'', ''infinity'''), ('NULL, ''infinity'', ''2024-01-05''')) v(a),
 	refused('SELECT leadscore.business_time(' || a || ')') r;
 
 -- minute by minute: a minute is open if the clock on the wall says so
@@ -230,6 +230,7 @@ FROM leadscore.sla_clocks('sla', '2024-02-01') WHERE lead_key IN ('10', '12', '1
 SELECT count(*) FROM leadscore.sla_clocks('sla', '2024-01-10 09:00');
 SELECT DISTINCT model, stage, starts, target_at FROM leadscore.sla_clocks('sla', '2024-01-10 20:00');
 SELECT * FROM refused('SELECT * FROM leadscore.sla_clocks(''sla_none'')');
+SELECT * FROM refused('SELECT * FROM leadscore.sla_clocks(NULL)');
 SELECT count(*) FROM leadscore.sla_clocks('sla_other', '2024-02-01');
 -- an event that is delivered late is in time
 INSERT INTO call (lead_id, at, direction, minutes, test) VALUES (18, '2024-01-10 10:30', 'out', '1', false);
@@ -246,6 +247,7 @@ SELECT lead, leadscore.attempts('sla', lead, '2024-01-11 10:00') AS then, leadsc
 	   leadscore.attempts('sla', lead, '2024-01-10 09:00') AS earlier
 FROM unnest('{1, 6, 7, 10, 12, 17, 900, 901, nobody, NULL}'::text[]) lead;
 SELECT leadscore.attempts('sla_other', '1', '2024-01-13') AS none, leadscore.attempts('nothing', '1') AS none;
+SELECT leadscore.attempts('sla', 12, '2024-01-13') AS by_key, leadscore.attempts('sla', 901) AS none, leadscore.attempts('sla', NULL::int) AS none;
 
 -- business hours: 24 of them from Wednesday 2024-01-10 11:00 in Warsaw
 BEGIN;

@@ -574,6 +574,7 @@ SELECT leadscore.forget('none', '1');
 DELETE FROM person WHERE id = 6;
 SELECT key, f -> 'state' AS state, f -> 'history' AS history, f -> 'problem' AS problem, f -> 'pending_activity' AS pending FROM unnest('{2,6,nobody}'::text[]) key, leadscore.forget('stg_pin', key) f;
 SELECT count(*) FROM leadscore.history WHERE model = 'stg_pin' AND lead_key IN ('2', '6');
+SELECT leadscore.forget('stg_pin', 7) -> 'history' AS by_key;
 SELECT count(*) FROM leadscore.stg_pin_state WHERE lead_key IN (2, 6);
 SELECT count(*) > 10 AS others FROM leadscore.history WHERE model = 'stg_pin';
 -- it is there still, and begins anew

@@ -353,6 +353,7 @@ DELETE FROM leadscore.model WHERE name = 't1_all';
 
 -- replace: all or nothing
 SELECT * FROM error($$SELECT leadscore.import_model(leadscore.export_model('t1_b2b'))$$);
+SELECT state FROM error($$SELECT leadscore.import_model(leadscore.export_model('t1_b2b'), replace => NULL)$$);
 SELECT * FROM error($$SELECT leadscore.copy_model('t1_b2b', 't1_why')$$);
 SELECT version AS before FROM leadscore.model WHERE name = 't1_copy' \gset
 SELECT leadscore.import_model(leadscore.export_model('t1_b2b'), 't1_copy', replace => true);
