@@ -3664,6 +3664,23 @@ BEGIN
 		IF n > 0 THEN
 			RETURN QUERY SELECT 'stale_states', state::text, format('%s leads were scored by older rules.', n), format('CALL leadscore.rescore(%L);', m.name);
 		END IF;
+		-- (attaching takes leads as they are, and says of no status that it stands for no stage)
+		IF m.status IS NOT NULL AND has_table_privilege('leadscore.stage_map', 'SELECT') THEN
+			FOR r IN EXECUTE format('SELECT s.status, count(*) FROM %s s WHERE s.lead_exists AND s.status IS NOT NULL
+									 AND NOT EXISTS (SELECT FROM leadscore.stage_map p WHERE p.model = %L AND p.status = s.status)
+									 GROUP BY s.status ORDER BY 2 DESC, 1', state, m.name) LOOP
+				-- without a map, a status is the name of a stage
+				BEGIN
+					CONTINUE WHEN NOT EXISTS (SELECT FROM leadscore.stage_map p WHERE p.model = m.name)
+						AND r.status::leadscore.lead_stage IS NOT NULL;
+				EXCEPTION WHEN invalid_text_representation THEN
+					NULL;
+				END;
+				RETURN QUERY SELECT 'status_unmapped', format('status "%s"', r.status),
+					format('It stands for no stage; %s leads have it, and are in the stage in which they were before.', r.count),
+					format('INSERT INTO leadscore.stage_map (model, status, stage) VALUES (%1$L, %2$L, ''...''); CALL leadscore.rescore(%1$L, move_stages => true);', m.name, r.status);
+			END LOOP;
+		END IF;
 		SELECT count(*) INTO n FROM leadscore.unsettled_lead l WHERE l.model = m.name;
 		IF n > 0 THEN
 			RETURN QUERY SELECT 'unsettled_leads', state::text, format('%s leads may show an old look-up.', n), mend;

@@ -592,6 +592,29 @@ DO $$ BEGIN CALL leadscore.rescore('doc'); END $$;			-- this is no transaction b
 SELECT * FROM finding;
 
 --
+-- A status that stands for no stage
+--
+CREATE TABLE deal (id integer PRIMARY KEY, status text);
+ALTER TABLE deal OWNER TO regress_doc_owner;
+INSERT INTO deal VALUES (1, 'new'), (2, 'hold'), (3, 'hold'), (4, 'odd'), (5, NULL), (6, 'won');
+INSERT INTO leadscore.model (name, target, status, stage_mode) VALUES ('doc_status', 'deal', 'status', 'follow');
+INSERT INTO leadscore.stage_map (model, status, stage) VALUES ('doc_status', 'new', 'lead'), ('doc_status', 'won', 'customer');
+SELECT leads, problems FROM leadscore.attach('doc_status');
+SELECT finding, object, detail, remedy FROM leadscore.doctor('doc_status');
+INSERT INTO leadscore.stage_map (model, status, stage) VALUES ('doc_status', 'hold', 'nurture'), ('doc_status', 'odd', 'lost');
+CALL leadscore.rescore('doc_status', move_stages => true);
+SELECT lead_key, stage FROM leadscore.doc_status_scored ORDER BY lead_key;
+SELECT * FROM leadscore.doctor('doc_status');
+-- without a map, a status is the name of a stage
+DELETE FROM leadscore.stage_map WHERE model = 'doc_status';
+DELETE FROM deal WHERE id IN (1, 2, 4);
+INSERT INTO deal VALUES (7, 'Marketing Qualified Lead'), (8, 'SQL');
+CALL leadscore.rescore('doc_status');
+SELECT finding, object, detail FROM leadscore.doctor('doc_status');
+DELETE FROM deal WHERE status IN ('hold', 'won');
+SELECT * FROM leadscore.doctor('doc_status');
+
+--
 -- Nothing is left
 --
 SELECT model, leadscore.detach(model) FROM leadscore.attachment WHERE model LIKE 'doc%' ORDER BY 1;
