@@ -634,6 +634,30 @@ SELECT leadscore.detach('att_wp');
 DELETE FROM leadscore.model WHERE name = 'att_wp';
 DROP TABLE parted;
 
+-- an event writes the lead's row only if that shows what it changed
+CREATE TABLE shown (id integer PRIMARY KEY, temperature text, grade text);
+CREATE TABLE shown_event (lead integer, at timestamptz);
+CREATE INDEX ON shown_event (lead);
+INSERT INTO leadscore.model (name, target) VALUES ('att_shown', 'shown');
+INSERT INTO leadscore.factor (model, name, axis) VALUES ('att_shown', 'events', 'engagement');
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, occurred_at) VALUES ('att_shown', 'event', 'shown_event', 'lead', 'at');
+INSERT INTO leadscore.rule (model, factor, activity, condition, points) VALUES ('att_shown', 'events', 'event', 'true', 21);
+SELECT leads FROM leadscore.attach('att_shown', temperature_column => 'temperature');
+INSERT INTO shown VALUES (1);
+CREATE TEMP TABLE row_before AS SELECT ctid AS row, temperature FROM shown;
+INSERT INTO shown_event VALUES (1, now());		-- another grade, still cold
+SELECT s.grade, l.ctid = b.row AS untouched, l.temperature FROM shown l, row_before b, leadscore.att_shown_scored s;
+INSERT INTO shown_event VALUES (1, now());		-- warm
+SELECT s.grade, l.ctid = b.row AS untouched, l.temperature FROM shown l, row_before b, leadscore.att_shown_scored s;
+SELECT leads FROM leadscore.attach('att_shown', temperature_column => '', grade_column => 'grade');
+CALL leadscore.rescore('att_shown', write_back => true);
+UPDATE row_before SET row = (SELECT ctid FROM shown);
+INSERT INTO shown_event VALUES (1, now());		-- hot, and the grade was the best
+SELECT s.temperature, s.grade, l.ctid = b.row AS untouched, l.grade FROM shown l, row_before b, leadscore.att_shown_scored s;
+SELECT leadscore.detach('att_shown');
+DELETE FROM leadscore.model WHERE name = 'att_shown';
+DROP TABLE shown, shown_event, row_before;
+
 --
 -- The scored view is for every tool, and tells what it shows
 --

@@ -1962,6 +1962,18 @@ due_crossing(Scorer *scorer, const StateRow *row, TimestampTz at)
 }
 
 /*
+ * Does a column of the state differ, so that the lead's own row is to be
+ * written?  Not if that shows neither the column nor the score.
+ */
+static bool
+shows_crossing(Scorer *scorer, StateRow *old, StateRow *row,
+			   StateColumn column, int shown_as)
+{
+	return (scorer->write_back[shown_as] != NULL || scorer->write_back[WRITE_BACK_SCORE] != NULL) &&
+		state_differs(scorer->states, old, row, column);
+}
+
+/*
  * Change a lead whose state this transaction has written or locked, in one
  * step.  Returns whether anything was written; sets *crossed if what is written
  * back has changed.
@@ -2063,9 +2075,9 @@ update_once(Scorer *scorer, Datum key, ScorerChange *change, bool *crossed)
 	else if (has_news(scorer, &old, &row))
 	{
 		*crossed |= DatumGetBool(row.values[STATE_LEAD_EXISTS]) &&
-			(state_differs(states, &old, &row, STATE_TEMPERATURE) ||
-			 state_differs(states, &old, &row, STATE_GRADE) ||
-			 state_differs(states, &old, &row, STATE_STAGE));
+			(shows_crossing(scorer, &old, &row, STATE_TEMPERATURE, WRITE_BACK_TEMPERATURE) ||
+			 shows_crossing(scorer, &old, &row, STATE_GRADE, WRITE_BACK_GRADE) ||
+			 shows_crossing(scorer, &old, &row, STATE_STAGE, WRITE_BACK_STAGE));
 		written = state_update(states, &old, &row);
 	}
 	state_table_close(states);
