@@ -3516,7 +3516,8 @@ BEGIN
 				format('UPDATE leadscore.activity_source SET relation = ''...'' WHERE model = %L AND name = %L;', m.name, s.name)
 				|| CASE WHEN a.model IS NULL THEN '' ELSE ' ' || mend END;
 		END IF;
-		IF NOT EXISTS (SELECT FROM leadscore.rule WHERE rule.model = m.name AND rule.activity = s.name) THEN
+		IF NOT EXISTS (SELECT FROM leadscore.rule WHERE rule.model = m.name AND rule.activity = s.name)
+			AND NOT EXISTS (SELECT FROM leadscore.sla WHERE sla.model = m.name AND sla.response_activity = s.name) THEN
 			RETURN QUERY SELECT 'activity_source_unused', format('activity source "%s"', s.name), 'No rule counts its events.'::text,
 				'Write rules with its name in the column activity, or delete it.'::text;
 		END IF;
@@ -7087,7 +7088,7 @@ BEGIN
 			'columns', '["employees", "industry", "title"]'::jsonb,
 			'criteria', jsonb_build_object(
 				'mql', '{{employees}} > 1000 AND {{industry}}::text ILIKE ''%energy%'' AND {{title}}::text ~* '
-					|| quote_literal('[[:<:]](cio|cto|cdo)[[:>:]]'
+					|| quote_literal('[[:<:]](cio|cto|cdo|chief (information|technology|digital|data) officer)[[:>:]]'
 									 '|[[:<:]](chief|director|head|manager|vp)[[:>:]].*[[:<:]](it|information technology)[[:>:]]'
 									 '|[[:<:]](it|information technology)[[:>:]].*[[:<:]](director|head|manager|officer)[[:>:]]')),
 			'model', '{"initial_stage": "lead", "accepted_stage": "sql", "handoff_stage": "mql"}'::jsonb,

@@ -88,6 +88,8 @@ SELECT c AS changes, s.* FROM (VALUES
 -- who writes it says where names are looked up
 INSERT INTO leadscore.sla (model, stage, response_activity, response_condition) VALUES ('sla', 'MQL', 'call', 'direction = ''out'' AND minutes::integer >= 0');
 SELECT model, stage, starts, respond_within, target_within, response_activity, response_condition, search_path FROM leadscore.sla WHERE model = 'sla';
+-- what answers leads is in use, whether or not rules count it
+SELECT finding, object FROM leadscore.doctor('sla') WHERE finding = 'activity_source_unused' ORDER BY object;
 SET search_path = leadscore, sla;
 UPDATE leadscore.sla SET description = 'first contact' WHERE model = 'sla';
 SELECT search_path FROM leadscore.sla WHERE model = 'sla';

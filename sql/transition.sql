@@ -201,7 +201,8 @@ FROM leadscore.transition WHERE model IN ('tr_mars', 'tr_demand', 'tr_talk') AND
 INSERT INTO lead (id, employees, industry, title) VALUES
 	(1, 1001, 'Energy', 'CIO'), (2, 5000, 'oil, gas & energy', 'Head of IT'), (3, 2000, 'energy', 'IT Director'), (4, 2000, 'energy', 'Vice director, Information Technology'),
 	(5, 1000, 'energy', 'CIO'), (6, 5000, 'mining', 'CIO'), (7, 5000, 'energy', 'Unit manager'), (8, 5000, 'energy', 'IT specialist'), (9, 5000, 'energy', 'Director of Audit'),
-	(10, NULL, 'energy', 'CIO'), (11, 5000, NULL, 'CIO'), (12, 5000, 'energy', NULL);
+	(10, NULL, 'energy', 'CIO'), (11, 5000, NULL, 'CIO'), (12, 5000, 'energy', NULL),
+	(13, 5000, 'energy', 'Chief Information Officer'), (14, 5000, 'energy', 'Chief Operating Officer');
 SELECT ok, message FROM leadscore.transition t, leadscore.check_rule('tr_mars', t.condition) WHERE t.model = 'tr_mars' AND t.from_stage::text = 'lead' AND t.to_stage::text = 'mql';
 SELECT format('SELECT array_agg(id ORDER BY id) AS mql FROM tr.lead WHERE %s', condition) FROM leadscore.transition WHERE model = 'tr_mars' AND from_stage::text = 'lead' AND to_stage::text = 'mql' \gexec
 
