@@ -1982,7 +1982,7 @@ COMMENT ON COLUMN leadscore.rescore_run.write_back IS 'Are the columns refreshed
 COMMENT ON COLUMN leadscore.rescore_run.held IS 'Keys of leads whose state somebody else held; they come last.';
 COMMENT ON COLUMN leadscore.rescore_run.walked IS 'Are all but the held ones done?';
 COMMENT ON COLUMN leadscore.rescore_run.finished IS 'Is it done?';
-COMMENT ON COLUMN leadscore.rescore_run.activities IS 'If activities are gone through once more, after the leads: what comes next.';
+COMMENT ON COLUMN leadscore.rescore_run.activities IS 'If activities are gone through once more, after the leads: what comes next; compare of a run that is finished: the next one does.';
 COMMENT ON COLUMN leadscore.rescore_run.move_stages IS 'Are automatic transitions made?';
 COMMENT ON COLUMN leadscore.rescore_run.activity_rules IS 'Identifies the rules about activities by which.';
 
@@ -2171,6 +2171,58 @@ AS $$
 $$;
 COMMENT ON FUNCTION leadscore._expected_triggers(text) IS
 'Internal: the triggers that an attached model has, and how they are made.';
+
+CREATE FUNCTION leadscore._uncaptured_activities(models text[]) RETURNS TABLE (model text, activity text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT s.model, s.name
+	FROM leadscore.attachment a JOIN leadscore.activity_source s ON s.model = a.model JOIN pg_class c ON c.oid = s.relation
+	WHERE a.model = ANY (models)
+	  AND EXISTS (SELECT FROM leadscore.rule r WHERE r.model = s.model AND r.activity = s.name)
+	  AND NOT EXISTS (SELECT FROM pg_trigger t
+					  WHERE t.tgrelid = s.relation AND t.tgfoid = 'leadscore.capture_activity'::regproc
+						AND t.tgargs = convert_to(s.model, getdatabaseencoding()) || '\x00'::bytea
+									   || convert_to(s.name, getdatabaseencoding()) || '\x00'::bytea)
+$$;
+COMMENT ON FUNCTION leadscore._uncaptured_activities(text[]) IS
+'Internal: activity sources of attached models that rules are about, but whose tables have no trigger yet.';
+
+CREATE FUNCTION leadscore.after_activity_rule() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	s	record;
+BEGIN
+	PERFORM leadscore._require_own_triggers();
+	FOR s IN
+		SELECT u.model, u.activity FROM leadscore._uncaptured_activities(ARRAY(SELECT DISTINCT w.model FROM written w WHERE w.activity IS NOT NULL)) u
+		WHERE EXISTS (SELECT FROM written w WHERE w.model = u.model AND w.activity = u.activity)
+		ORDER BY 1, 2
+	LOOP
+		RAISE WARNING USING
+			MESSAGE = format('activity source "%s" of scoring model "%s" is not captured yet', s.activity, s.model),
+			DETAIL = 'No rule was about it when the model was attached.  Events that are written from now on would not count.',
+			HINT = format('CALL leadscore.rescore(%L), as the owner of the tables.', s.model);
+	END LOOP;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION leadscore.after_activity_rule() IS
+'Trigger on leadscore.rule: warns of rules of an attached model about events that no trigger captures yet';
+REVOKE ALL ON FUNCTION leadscore.after_activity_rule() FROM PUBLIC;
+-- not while pg_restore, with its empty search_path, has yet to bring the triggers
+CREATE TRIGGER uncaptured_inserted AFTER INSERT ON leadscore.rule
+	REFERENCING NEW TABLE AS written
+	FOR EACH STATEMENT WHEN (current_setting('search_path') <> '')
+	EXECUTE FUNCTION leadscore.after_activity_rule();
+CREATE TRIGGER uncaptured_updated AFTER UPDATE ON leadscore.rule
+	REFERENCING NEW TABLE AS written
+	FOR EACH STATEMENT WHEN (current_setting('search_path') <> '')
+	EXECUTE FUNCTION leadscore.after_activity_rule();
+ALTER TABLE leadscore.rule ENABLE ALWAYS TRIGGER uncaptured_inserted;
+ALTER TABLE leadscore.rule ENABLE ALWAYS TRIGGER uncaptured_updated;
 
 CREATE FUNCTION leadscore._present_triggers(model text)
 RETURNS TABLE (relation regclass, trigger name, definition text, enabled boolean)
@@ -3142,6 +3194,16 @@ BEGIN
 	SELECT * INTO r FROM leadscore.rescore_run WHERE rescore_run.model = _rescore_step.model FOR UPDATE;
 	IF NOT FOUND OR r.finished OR r.version <> now OR (write_back AND NOT r.write_back) OR (_rescore_step.move_stages AND NOT r.move_stages)
 		OR (_rescore_step.activities AND r.activities IS NULL) THEN
+		-- a table of events that rules were written about since; in a step of its
+		-- own, since its writers wait as long as this transaction takes
+		IF EXISTS (SELECT FROM leadscore._uncaptured_activities(ARRAY[a.model])) THEN
+			PERFORM leadscore._install_triggers(a.model);
+			-- nobody has added what came meanwhile to leads that are up to date else
+			INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, finished, activities)
+			VALUES (a.model, now, clock_timestamp(), clock_timestamp(), 0, true, 'compare')
+			ON CONFLICT (model) DO UPDATE SET finished = true, activities = 'compare';
+			RETURN result;
+		END IF;
 		-- from here on everybody writes by the new rules
 		PERFORM leadscore._wait_for_writers(ARRAY[a.target] || ARRAY(
 			SELECT w.relation FROM leadscore.watched w JOIN pg_class c ON c.oid = w.relation WHERE w.model = a.model));
@@ -3152,7 +3214,8 @@ BEGIN
 		END IF;
 		INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, write_back, activities, move_stages)
 		VALUES (a.model, now, clock_timestamp(), clock_timestamp(), r.total, coalesce(_rescore_step.write_back, false),
-				CASE WHEN _rescore_step.activities THEN 'compare' END, coalesce(_rescore_step.move_stages, false))
+				CASE WHEN _rescore_step.activities OR (r.finished AND r.activities = 'compare') THEN 'compare' END,
+				coalesce(_rescore_step.move_stages, false))
 		ON CONFLICT (model) DO UPDATE
 		SET version = excluded.version, started_at = excluded.started_at, updated_at = excluded.updated_at,
 			after_key = NULL, total = excluded.total, seen = 0, written = 0, inserted = 0, write_back = excluded.write_back,
@@ -3268,7 +3331,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean, boolean, boolean) IS
-'Brings the states of all leads of an attached model up to date, in batches of batch_size leads (1 or more) with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Crossings go into leadscore.history with the cause rules, and are announced all together by one NOTIFY; stages stay, unless move_stages has the automatic transitions made.  NULL for one of these is false.  Not inside a transaction block.  The caller owns target, source and the tables of the activity sources.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size below 1 or NULL, 2D000 in a transaction block.';
+'Brings the states of all leads of an attached model up to date, in batches of batch_size leads (1 or more) with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  A table of events that rules were written about since the model was attached gets its triggers; who writes to it waits for that.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Crossings go into leadscore.history with the cause rules, and are announced all together by one NOTIFY; stages stay, unless move_stages has the automatic transitions made.  NULL for one of these is false.  Not inside a transaction block.  The caller owns target, source and the tables of the activity sources.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size below 1 or NULL, 2D000 in a transaction block.';
 
 --
 -- What time changes

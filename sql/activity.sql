@@ -421,6 +421,37 @@ WHERE leadscore.engagement_last_seen(s.engagement) IS NOT NULL ORDER BY 1;
 SELECT * FROM wrong();
 
 --
+-- Rules about events that nothing captured when the model was attached
+--
+CREATE TABLE late_lead (id integer PRIMARY KEY, n integer);
+CREATE TABLE late_event (lead integer, at timestamptz);
+CREATE INDEX ON late_event (lead);
+INSERT INTO late_lead VALUES (1), (2);
+INSERT INTO leadscore.model (name, target) VALUES ('act_late', 'late_lead');
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, occurred_at) VALUES ('act_late', 'event', 'late_event', 'lead', 'at');
+INSERT INTO leadscore.factor (model, name, axis, combine) VALUES ('act_late', 'events', 'engagement', 'sum'), ('act_late', 'row', 'fit', 'sum');
+INSERT INTO leadscore.rule (model, factor, condition, points) VALUES ('act_late', 'row', 'n = 3', 100);
+SELECT leads FROM leadscore.attach('act_late');
+INSERT INTO late_event VALUES (1, '2026-01-01');
+INSERT INTO leadscore.rule (model, factor, activity, condition, points)
+	VALUES ('act_late', 'events', 'event', 'true', 10), ('act_late', 'events', 'event', 'lead = 1', 1);
+UPDATE leadscore.rule SET points = 2 WHERE model = 'act_late' AND points = 1;
+UPDATE late_lead SET n = 3 WHERE id = 1;			-- up to date by these rules
+INSERT INTO late_event VALUES (1, '2026-01-02'), (2, '2026-01-02');	-- but nobody counts them
+SELECT lead_key, score FROM leadscore.act_late_scored ORDER BY 1;
+CALL leadscore.rescore('act_late');
+SELECT lead_key, score FROM leadscore.act_late_scored ORDER BY 1;
+INSERT INTO late_event VALUES (2, '2026-01-03');
+SELECT lead_key, score FROM leadscore.act_late_scored ORDER BY 1;
+SELECT activities, finished FROM leadscore.rescore_run WHERE model = 'act_late';
+INSERT INTO leadscore.rule (model, factor, activity, condition, points) VALUES ('act_late', 'events', 'event', 'lead = 2', 5);	-- captured
+CALL leadscore.rescore('act_late');
+SELECT activities FROM leadscore.rescore_run WHERE model = 'act_late';
+SELECT finding FROM leadscore.doctor('act_late');
+SELECT leadscore.detach('act_late');
+DROP TABLE late_lead, late_event;
+
+--
 -- What cannot be
 --
 INSERT INTO leadscore.rule (model, factor, condition, activity, points) VALUES ('act', 'who', 'true', 'events', 1);
