@@ -3872,6 +3872,7 @@ DECLARE
 	w		leadscore.watched;
 	s		leadscore.activity_source;
 	replacement	regclass;
+	new_source	regclass;
 	owner	name;
 	state	text := format('leadscore.%I', _repair.model || '_state');
 	done	text[] := '{}';
@@ -3885,30 +3886,38 @@ BEGIN
 			HINT = format('Call leadscore.attach(%L) first.', _repair.model);
 	END IF;
 
-	-- relations that others took the place of
-	replacement := to_regclass(a.target_name);
-	IF replacement IS NOT NULL AND replacement <> a.target THEN
-		UPDATE leadscore.attachment SET target = replacement, source = CASE WHEN source = target THEN replacement ELSE source END
-		WHERE attachment.model = a.model;
-		UPDATE leadscore.model SET target = replacement, source = CASE WHEN source = target THEN replacement ELSE source END WHERE name = a.model;
-		done := done || format('scores the leads of the new table %s', replacement);
+	-- relations that others took the place of; a table may have taken the view with
+	-- it, and the model is checked with both
+	replacement := a.target;
+	IF to_regclass(a.target_name) IS NOT NULL THEN
+		replacement := to_regclass(a.target_name);
 	ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.target) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'undefined_table',
 			MESSAGE = format('the leads'' table %s of scoring model "%s" was dropped', a.target_name, a.model),
 			HINT = format('Create it again, or call leadscore.detach(%L).', a.model);
 	END IF;
-	IF a.source IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.source) THEN
-		replacement := to_regclass(a.source_name);
-		IF replacement IS NULL THEN
+	new_source := a.source;
+	IF a.source = a.target THEN
+		new_source := replacement;
+	ELSIF a.source IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = a.source) THEN
+		new_source := to_regclass(a.source_name);
+		IF new_source IS NULL THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'undefined_table',
 				MESSAGE = format('the source %s of scoring model "%s" was dropped', a.source_name, a.model),
 				HINT = format('Create it again, or call leadscore.detach(%L).', a.model);
 		END IF;
-		UPDATE leadscore.attachment SET source = replacement WHERE attachment.model = a.model;
-		UPDATE leadscore.model SET source = replacement WHERE name = a.model;
-		done := done || format('reads the new source %s', replacement);
+	END IF;
+	IF replacement <> a.target OR new_source <> a.source THEN
+		UPDATE leadscore.attachment SET target = replacement, source = new_source WHERE attachment.model = a.model;
+		UPDATE leadscore.model SET target = replacement, source = new_source WHERE name = a.model;
+		IF replacement <> a.target THEN
+			done := done || format('scores the leads of the new table %s', replacement);
+		END IF;
+		IF new_source <> a.source AND a.source <> a.target THEN
+			done := done || format('reads the new source %s', new_source);
+		END IF;
 	END IF;
 	FOR w IN SELECT * FROM leadscore.watched WHERE watched.model = a.model LOOP
 		replacement := to_regclass(w.relation_name);
@@ -4553,8 +4562,10 @@ BEGIN
 				MESSAGE = format('"%s" is no position in the history', since),
 				HINT = 'Hand in what the column position said last, or NULL for everything.';
 		END IF;
-		-- after a restore on another server transactions have other numbers
-		IF told[1] <> server THEN
+		-- after a restore on another server transactions have other numbers; after one
+		-- of an earlier state those that were told of are given to others (a replica
+		-- may be behind the server that told of them)
+		IF told[1] <> server OR (NOT pg_is_in_recovery() AND pg_snapshot_xmax(seen) > horizon) THEN
 			seen := NULL;
 		END IF;
 	END IF;
@@ -4586,7 +4597,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.changes(text, text) IS
-'What leadscore.history has to tell since a position: the rows that could not be seen yet when that was returned (since NULL: all of them), of a model (of_model NULL: of all), with the rules that each change gained and lost; the other columns are as there, stages as text.  Every row says the position to hand in next time, in any session whatever its settings; nothing is told twice and nothing is left out, however long a transaction takes to commit.  What the caller''s own transaction has recorded is told once that has committed.  A replica tells of a transaction once those that began before it have ended.  After a restore on another server what was recorded in the hour before the position comes again.  No rows for an unknown model.  Errors: 22023 since is no position, 42501 no SELECT privilege on leadscore.history.';
+'What leadscore.history has to tell since a position: the rows that could not be seen yet when that was returned (since NULL: all of them), of a model (of_model NULL: of all), with the rules that each change gained and lost; the other columns are as there, stages as text.  Every row says the position to hand in next time, in any session whatever its settings; nothing is told twice and nothing is left out, however long a transaction takes to commit.  What the caller''s own transaction has recorded is told once that has committed.  A replica tells of a transaction once those that began before it have ended.  After a restore on another server what was recorded in the hour before the position comes again; so it does after one of an earlier state, as long as fewer transactions have been since than were lost.  No rows for an unknown model.  Errors: 22023 since is no position, 42501 no SELECT privilege on leadscore.history.';
 
 CREATE FUNCTION leadscore._former_keys(model text, lead_key text)
 RETURNS TABLE (former_key text, since timestamptz, before timestamptz)

@@ -94,7 +94,7 @@ warn_of_problem(const char *model, int64 rule, int sqlerrcode, const char *messa
 				(errcode(sqlerrcode),
 				 errmsg("problem with a lead of scoring model \"%s\": %s",
 						model, message),
-				 errhint("The table leadscore.problem keeps a record of it.")));
+				 errhint("The function leadscore.doctor() tells what is wrong.")));
 	else
 		ereport(WARNING,
 				(errcode(sqlerrcode),
