@@ -1073,7 +1073,8 @@ BEGIN
 	IF NEW.builtin THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
-			MESSAGE = 'only the extension itself can write built-in thresholds';
+			MESSAGE = 'only the extension itself can write built-in thresholds',
+			HINT = 'Leave out the column builtin: thresholds of your own replace the built-in ones.';
 	END IF;
 	RETURN NEW;
 END
@@ -1136,7 +1137,8 @@ BEGIN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_object_definition',
 			MESSAGE = format('function %s is volatile', function),
-			HINT = 'A condition must give the same answer for the same row.';
+			DETAIL = 'A condition must give the same answer for the same row.',
+			HINT = 'If it gives the same result for the same arguments, declare it IMMUTABLE.';
 	END IF;
 	NEW.signature := function::text;
 	RETURN NEW;
@@ -2202,6 +2204,7 @@ BEGIN
 		ORDER BY 1, 2
 	LOOP
 		RAISE WARNING USING
+			ERRCODE = '01000',
 			MESSAGE = format('activity source "%s" of scoring model "%s" is not captured yet', s.activity, s.model),
 			DETAIL = 'No rule was about it when the model was attached.  Events that are written from now on would not count.',
 			HINT = format('CALL leadscore.rescore(%L), as the owner of the tables.', s.model);
@@ -2367,7 +2370,8 @@ BEGIN
 				ERRCODE = 'undefined_column',
 				MESSAGE = format('key column "%s" of scoring model "%s" does not exist in %s', m.key_column, m.name,
 								 CASE WHEN EXISTS (SELECT FROM pg_class c WHERE c.oid = relation) THEN format('"%s"', relation)
-									  ELSE 'a relation that was dropped' END);
+									  ELSE 'a relation that was dropped' END),
+				HINT = 'Set key_column in leadscore.model to a unique column of target and source.';
 		END IF;
 		IF type <> ALL ('{smallint,integer,bigint,uuid,numeric,text,character varying,character}'::regtype[]) THEN
 			RAISE EXCEPTION USING
@@ -2474,7 +2478,8 @@ BEGIN
 		IF FOUND THEN
 			RAISE EXCEPTION USING
 				ERRCODE = 'undefined_column',
-				MESSAGE = format('"%s" has no column "%s" that can be written', m.target, stray.name);
+				MESSAGE = format('"%s" has no column "%s" that can be written', m.target, stray.name),
+				HINT = 'Add it to the table; columns that the server itself generates cannot be written.';
 		END IF;
 		SELECT a.attname, a.attname = ANY (written_back) AS cyclic INTO stray
 		FROM leadscore._columns_read(m.name) r JOIN pg_attribute a ON a.attrelid = m.target AND a.attname = r.name
@@ -2567,6 +2572,58 @@ END
 $$;
 COMMENT ON FUNCTION leadscore._create_state_table(text) IS
 'Internal: creates the state table of a model, without its index.';
+
+CREATE FUNCTION leadscore._missing_state_parts(model text)
+RETURNS TABLE (part text, definition text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT p.part, format(p.definition, t.state, _missing_state_parts.model)
+	FROM (SELECT format('leadscore.%I', _missing_state_parts.model || '_state')) t(state)
+	JOIN pg_class c ON c.oid = to_regclass(t.state)
+	CROSS JOIN LATERAL (VALUES
+		(1, 'primary key', 'ALTER TABLE %1$s ADD PRIMARY KEY (lead_key)',
+		 EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+				 WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indnkeyatts = 1
+				   AND i.indpred IS NULL AND a.attname = 'lead_key')),
+		(2, 'index on next_change_at', 'CREATE INDEX ON %1$s (next_change_at) WHERE next_change_at IS NOT NULL',
+		 EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+				 WHERE i.indrelid = c.oid AND i.indisvalid AND i.indnkeyatts = 1 AND a.attname = 'next_change_at'
+				   AND pg_get_expr(i.indpred, i.indrelid) = '(next_change_at IS NOT NULL)')),
+		(3, 'index on score_bound', 'CREATE INDEX ON %1$s (score_bound) WHERE score_bound IS NOT NULL',
+		 EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+				 WHERE i.indrelid = c.oid AND i.indisvalid AND i.indnkeyatts = 1 AND a.attname = 'score_bound'
+				   AND pg_get_expr(i.indpred, i.indrelid) = '(score_bound IS NOT NULL)')),
+		(4, 'row level security', 'ALTER TABLE %1$s ENABLE ROW LEVEL SECURITY', c.relrowsecurity),
+		(5, 'policy lead_visible', 'CREATE POLICY lead_visible ON %1$s FOR SELECT USING (leadscore.lead_visible(%2$L, lead_key))',
+		 EXISTS (SELECT FROM pg_policy y WHERE y.polrelid = c.oid AND y.polname = 'lead_visible')),
+		(6, 'trigger guard_state', 'CREATE OR REPLACE TRIGGER guard_state BEFORE UPDATE ON %1$s FOR EACH ROW
+			WHEN (OLD.stage OPERATOR(leadscore.<>) NEW.stage) EXECUTE FUNCTION leadscore.guard_state(%2$L);
+			ALTER TABLE %1$s ENABLE ALWAYS TRIGGER guard_state;
+			COMMENT ON TRIGGER guard_state ON %1$s IS ''A stage passes only along leadscore.transition.''',
+		 EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgfoid = 'leadscore.guard_state'::regproc AND g.tgenabled = 'A'))
+	) p(number, part, definition, present)
+	WHERE NOT p.present
+	ORDER BY p.number
+$$;
+COMMENT ON FUNCTION leadscore._missing_state_parts(text) IS
+'Internal: what a state table should have besides its columns and has not, and how it is made.';
+
+CREATE FUNCTION leadscore._complete_state_table(model text) RETURNS SETOF text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	p record;
+BEGIN
+	FOR p IN SELECT * FROM leadscore._missing_state_parts(_complete_state_table.model) LOOP
+		EXECUTE p.definition;
+		RETURN NEXT p.part;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION leadscore._complete_state_table(text) IS
+'Internal: gives a state table its indexes, its policy and its guard where it has none, and says which.';
 
 CREATE FUNCTION leadscore._index_match_values(model text) RETURNS boolean
 LANGUAGE plpgsql
@@ -2673,15 +2730,11 @@ BEGIN
 	FROM leadscore.attachment a JOIN pg_class c ON c.oid = a.target
 	WHERE a.model = _finish_state_table.model;
 
-	EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (lead_key)', state);
-	EXECUTE format('CREATE INDEX ON %s (next_change_at) WHERE next_change_at IS NOT NULL', state);
-	EXECUTE format('CREATE INDEX ON %s (score_bound) WHERE score_bound IS NOT NULL', state);
+	PERFORM leadscore._complete_state_table(model);
 	PERFORM leadscore._index_match_values(model);
-	EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', state);
 	IF (SELECT c.relforcerowsecurity FROM pg_class c WHERE c.oid = target) THEN
 		EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', state);
 	END IF;
-	EXECUTE format('CREATE POLICY lead_visible ON %s FOR SELECT USING (leadscore.lead_visible(%L, lead_key))', state, model);
 	EXECUTE format('ALTER TABLE %s OWNER TO %I', state, owner);
 	EXECUTE format('COMMENT ON TABLE %s IS %L', state,
 				   format('What the scoring model %s knows of each lead in %s.  Triggers write it; read it through leadscore.%s_scored.', model, target, model));
@@ -2708,10 +2761,6 @@ BEGIN
 	EXECUTE format('COMMENT ON COLUMN %s.channel IS %L', state, 'Acquisition channel: the first one known of the lead.');
 	EXECUTE format('COMMENT ON COLUMN %s.engagement IS %L', state, 'Summary of what the lead did.');
 	EXECUTE format('COMMENT ON COLUMN %s.kept_rules IS %L', state, 'Rules that the lead''s own row matched, where it takes them to work the engagement out.');
-	EXECUTE format('CREATE TRIGGER guard_state BEFORE UPDATE ON %s FOR EACH ROW
-					WHEN (OLD.stage OPERATOR(leadscore.<>) NEW.stage) EXECUTE FUNCTION leadscore.guard_state(%L)', state, _finish_state_table.model);
-	EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER guard_state', state);
-	EXECUTE format('COMMENT ON TRIGGER guard_state ON %s IS %L', state, 'A stage passes only along leadscore.transition.');
 	EXECUTE format('COMMENT ON COLUMN %s.history_at IS %L', state, 'Time of the lead''s last row of leadscore.history.');
 	EXECUTE format('COMMENT ON COLUMN %s.pinned_until IS %L', state, 'Until when automatic transitions leave the lead alone; NULL: they do not.');
 	EXECUTE format('COMMENT ON COLUMN %s.pin_reason IS %L', state, 'Why.');
@@ -2723,7 +2772,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore._finish_state_table(text) IS
-'Internal: gives a state table that was filled its index, policy, owner and comments.';
+'Internal: gives a state table that was filled its indexes, policy, guard, owner and comments.';
 
 CREATE FUNCTION leadscore._create_scored_view(model text) RETURNS void
 LANGUAGE plpgsql
@@ -2958,6 +3007,7 @@ BEGIN
 			HINT = 'Drop or rename it.';
 	ELSE
 		PERFORM leadscore._follow_key_type(m.name);
+		PERFORM leadscore._complete_state_table(m.name);
 		PERFORM leadscore._install_triggers(m.name);
 		IF coalesce(backfill, true) THEN
 			PERFORM leadscore._rebuild_all(m.name);
@@ -3528,6 +3578,13 @@ COMMENT ON COLUMN leadscore.model_status.rescored_version IS 'Version by which a
 COMMENT ON COLUMN leadscore.model_status.last_rescore IS 'When that was.';
 COMMENT ON COLUMN leadscore.model_status.attached_at IS 'When the model was attached.';
 
+CREATE FUNCTION leadscore._broken_expressions(model text)
+RETURNS TABLE (finding text, object text, sqlstate text, message text)
+AS 'MODULE_PATHNAME', 'leadscore_broken_expressions'
+LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION leadscore._broken_expressions(text) IS
+'Internal: the stored expressions of a model, of its transitions and of its service levels that cannot be used any more, and what is wrong with them.  Errors: 42704 unknown model, 42P01 its source is gone.';
+
 CREATE FUNCTION leadscore._doctor(model text)
 RETURNS TABLE (finding text, object text, detail text, remedy text)
 LANGUAGE plpgsql STABLE
@@ -3562,6 +3619,15 @@ BEGIN
 	IF r.count > 0 THEN
 		RETURN QUERY SELECT 'lead_problems', m.name, format('%s problems with leads, for example: %s', r.count, r.min),
 			'See leadscore.problem; guard conditions that fail: CASE WHEN ... THEN ... END.'::text;
+	END IF;
+
+	-- other expressions, which are taken for unknown as long as they cannot be used
+	IF EXISTS (SELECT FROM pg_class c WHERE c.oid = coalesce(m.source, m.target)) THEN
+		RETURN QUERY SELECT b.finding, b.object, b.message,
+			CASE b.finding WHEN 'model_expression' THEN 'Mend it in leadscore.model.'
+				 WHEN 'transition_condition' THEN 'Mend it in leadscore.transition; until then nobody makes the move.'
+				 ELSE 'Mend it in leadscore.sla.' END
+			FROM leadscore._broken_expressions(m.name) b;
 	END IF;
 
 	-- activity sources
@@ -3639,6 +3705,9 @@ BEGIN
 	IF to_regclass(format('leadscore.%I', m.name || '_scored')) IS NULL THEN
 		RETURN QUERY SELECT 'scored_view_missing', format('leadscore.%I', m.name || '_scored'), 'Nobody can read the scores.'::text, mend;
 	END IF;
+	RETURN QUERY SELECT 'state_table_incomplete', state::text,
+		format('Its %s is missing%s.', p.part, CASE p.part WHEN 'primary key' THEN '; leads are not scored' ELSE '' END), mend
+		FROM leadscore._missing_state_parts(m.name) p;
 	IF (SELECT c.relowner FROM pg_class c WHERE c.oid = a.target) <> (SELECT c.relowner FROM pg_class c WHERE c.oid = state) THEN
 		RETURN QUERY SELECT 'owner_changed', state::text, 'The table of the leads belongs to somebody else now.'::text, mend;
 	END IF;
@@ -3953,6 +4022,7 @@ BEGIN
 	ELSIF leadscore._follow_key_type(a.model) THEN
 		done := done || format('changed the type of keys in %s', state);
 	END IF;
+	done := done || ARRAY(SELECT format('made the %s of %s', p, state) FROM leadscore._complete_state_table(a.model) p);
 	IF to_regclass(format('leadscore.%I', a.model || '_scored')) IS NULL THEN
 		PERFORM leadscore._create_scored_view(a.model);
 		done := done || format('created leadscore.%I', a.model || '_scored');
@@ -3995,7 +4065,7 @@ BEGIN
 	FOR f IN
 		SELECT p.oid FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'leadscore'::pg_catalog.regnamespace
-		  AND p.proname IN ('_install_triggers', '_create_state_table', '_finish_state_table', '_create_scored_view',
+		  AND p.proname IN ('_install_triggers', '_create_state_table', '_complete_state_table', '_finish_state_table', '_create_scored_view',
 							'_require_attachable', '_backfill', '_begin_history', '_rescore_batch', '_rescore_lead', '_rescore_all',
 							'_wait_for_writers', '_attach', '_detach', '_watch', '_unwatch', '_run_as_owner_of',
 							'_write_back_batch', '_rescore_step', '_index_match_values', '_rebuild', '_recompute_leads', '_rebuild_all', '_advance_batch', '_advance_step', '_follow_key_type', '_follow_row_security', '_repair')
@@ -4065,7 +4135,7 @@ COMMENT ON COLUMN leadscore.history.xact_order IS 'Order of the rows of a transa
 COMMENT ON COLUMN leadscore.history.recorded_at IS 'When it was recorded: later than at if time alone made the change and nobody looked.';
 COMMENT ON COLUMN leadscore.history.model IS 'Model by which the lead was scored, by the name that it has now, or had last.';
 COMMENT ON COLUMN leadscore.history.lead_key IS 'Key of the lead, as text.';
-COMMENT ON COLUMN leadscore.history.cause IS 'attach, row (the lead''s own row was written), event, decay (time alone), lookup, rules, manual (move and its kin), status (the CRM''s own status), pin, unpin, key (the lead changed its key: reason says from which), accept, reject.';
+COMMENT ON COLUMN leadscore.history.cause IS 'attach, row (the lead''s own row was written), event, decay (time alone), lookup, rules, manual (move), accept, reject, status (the CRM''s own status), pin, unpin, key (the lead changed its key: reason says from which).';
 COMMENT ON COLUMN leadscore.history.automatic IS 'Was the stage moved by an automatic transition?';
 COMMENT ON COLUMN leadscore.history.listed IS 'Is the move of the stage in leadscore.transition?';
 COMMENT ON COLUMN leadscore.history.from_stage IS 'Stage before; NULL in the first row of a lead.  The stage was moved if it differs from to_stage.';
@@ -5127,7 +5197,8 @@ BEGIN
 			RAISE EXCEPTION USING
 				ERRCODE = 'datetime_field_overflow',
 				MESSAGE = format('calendar "%s" is not open for %s in the hundred years after %s',
-								 _business_deadlines.calendar, duration, last_start);
+								 _business_deadlines.calendar, duration, last_start),
+				HINT = 'Look at its hours in leadscore.calendar_hours, and at leadscore.holiday.';
 		END IF;
 		span := 2 * span;
 	END LOOP;
@@ -6201,7 +6272,7 @@ BEGIN
 	IF from_rank IS NULL OR to_rank IS NULL THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'null_value_not_allowed',
-			MESSAGE = 'conversion needs two stages';
+			MESSAGE = 'conversion() needs two stages';
 	ELSIF least(from_rank, to_rank) < 100 THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
@@ -6651,7 +6722,7 @@ BEGIN
 	IF revenue IS NULL OR average_deal IS NULL THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'null_value_not_allowed',
-			MESSAGE = 'plan needs the revenue and the average deal';
+			MESSAGE = 'plan() needs the revenue and the average deal';
 	ELSIF NOT (revenue >= 0 AND revenue < 'Infinity') THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
@@ -6684,7 +6755,7 @@ BEGIN
 	ELSIF model IS NULL AND (accepted_to_customer IS NULL OR lead_to_accepted IS NULL) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'plan needs a scoring model or both rates',
+			MESSAGE = 'plan() needs a scoring model or both rates',
 			DETAIL = format('Not given: %s.', concat_ws(', ', CASE WHEN accepted_to_customer IS NULL THEN 'accepted_to_customer' END,
 														CASE WHEN lead_to_accepted IS NULL THEN 'lead_to_accepted' END)),
 			HINT = 'Rates that are not given are measured from the history of a model.';
@@ -6917,7 +6988,8 @@ BEGIN
 	IF FOUND THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = format('unknown key "%s" in the exported scoring model', stray);
+			MESSAGE = format('unknown key "%s" in the exported scoring model', stray),
+			HINT = 'leadscore.export_model() shows which keys there are.';
 	END IF;
 
 	m := jsonb_populate_record(NULL::leadscore.model, leadscore._matrix_defaults('model') || jsonb_strip_nulls(matrix -> 'model'));
@@ -6964,7 +7036,8 @@ BEGIN
 			IF twice THEN
 				RAISE EXCEPTION USING
 					ERRCODE = 'unique_violation',
-					MESSAGE = format('part "%s" of the exported scoring model has two rows for the same', p.part);
+					MESSAGE = format('part "%s" of the exported scoring model has one row twice', p.part),
+					HINT = 'Leave one of the two out.';
 			END IF;
 		END IF;
 		SELECT string_agg(quote_ident(c), ', ') INTO list FROM unnest(columns) c;
@@ -7287,6 +7360,7 @@ DECLARE
 	sources	jsonb := coalesce(leadscore.template(_template_activities.template) -> 'activity_sources', '[]');
 	known	text := (SELECT string_agg(e ->> 'name', ', ') FROM jsonb_array_elements(sources) e);
 	stray	text;
+	source_name text;
 BEGIN
 	IF jsonb_typeof(activities) <> 'object' THEN
 		RAISE EXCEPTION USING
@@ -7312,13 +7386,15 @@ BEGIN
 			MESSAGE = format('activity source "%s" of template "%s" is not described the way it should be', stray, _template_activities.template),
 			HINT = format('Give the name of yours: {"%1$s": "..."}; or {"%1$s": {"source": "...", "when": "...", "columns": {...}}}; or null if there is none.', stray);
 	END IF;
-	SELECT format('activity source "%s" of template "%s" has no column "%s"', e ->> 'name', _template_activities.template, c) INTO stray
+	SELECT e ->> 'name', c, (SELECT string_agg(k, ', ') FROM jsonb_array_elements_text(e -> 'columns') k)
+	INTO source_name, stray, known
 	FROM jsonb_array_elements(sources) e, jsonb_object_keys(coalesce(activities -> (e ->> 'name') -> 'columns', '{}')) c
 	WHERE NOT e -> 'columns' ? c LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = stray;
+			MESSAGE = format('activity source "%s" of template "%s" has no column "%s"', source_name, _template_activities.template, stray),
+			HINT = coalesce(format('Its columns are: %s.', known), 'It has none.');
 	END IF;
 
 	RETURN QUERY
@@ -7355,7 +7431,7 @@ BEGIN
 	IF load_template.name IS NULL OR load_template.model IS NULL THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'null_value_not_allowed',
-			MESSAGE = 'load_template needs the name of a template and of a model';
+			MESSAGE = 'load_template() needs the name of a template and of a model';
 	END IF;
 	SELECT c INTO stray FROM pg_catalog.jsonb_object_keys(columns) c
 	WHERE NOT template -> 'columns' OPERATOR(pg_catalog.?) c LIMIT 1;
@@ -7607,7 +7683,8 @@ BEGIN
 	IF NEW.builtin THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'insufficient_privilege',
-			MESSAGE = 'only the extension itself can write built-in labels';
+			MESSAGE = 'only the extension itself can write built-in labels',
+			HINT = 'Leave out the column builtin: labels of your own replace the built-in ones.';
 	END IF;
 	RETURN NEW;
 END
@@ -7839,7 +7916,8 @@ BEGIN
 	IF since > statement_timestamp() THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
-			MESSAGE = 'nothing has changed yet since a time to come';
+			MESSAGE = 'cannot tell what has changed since a time in the future',
+			HINT = 'Name a time that has passed.';
 	END IF;
 
 	RETURN QUERY

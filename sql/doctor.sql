@@ -96,6 +96,50 @@ SELECT * FROM finding;
 SELECT * FROM remedy \gexec
 SELECT * FROM finding;
 
+-- other expressions: nobody is told but by a warning in some session
+UPDATE leadscore.model SET channel = 'title', consent = 'title IS NOT NULL', created_at = 'now()', status = 'title' WHERE name = 'doc';
+INSERT INTO leadscore.transition (model, from_stage, to_stage, condition) VALUES
+	('doc', 'lead', 'mql', 'title = ''CEO'''), ('doc', 'lead', 'sal', 'scored.score > 5'), ('doc', 'mql', 'sal', 'n > 5 AND title > '''''), ('doc', 'mql', 'nurture', NULL);
+CREATE TABLE answer (id integer, lead integer, kind text, at timestamptz);
+CREATE INDEX ON answer (lead);
+ALTER TABLE answer OWNER TO regress_doc_owner;
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, occurred_at) VALUES ('doc', 'answer', 'answer', 'lead', 'at');
+INSERT INTO leadscore.sla (model, stage, starts, request_at, response_activity, response_condition) VALUES
+	('doc', 'mql', 'request', 'title::timestamptz', 'answer', 'kind = ''call'''), ('doc', 'sal', 'stage', NULL, 'answer', 'kind = ''mail''');
+SELECT finding, object, detail FROM finding WHERE finding NOT IN ('stale_states', 'activity_source_unused');
+SET client_min_messages = error;
+BEGIN;
+ALTER TABLE lead DROP COLUMN title;
+ALTER TABLE answer RENAME COLUMN kind TO sort;
+SELECT finding, object, detail FROM finding WHERE finding NOT IN ('stale_states', 'activity_source_unused');
+SELECT DISTINCT remedy FROM leadscore.doctor('doc') WHERE finding IN ('model_expression', 'transition_condition', 'service_level') ORDER BY 1;
+DROP TABLE answer;
+SELECT finding, object FROM finding WHERE finding = 'service_level';
+ROLLBACK;
+SET client_min_messages = warning;
+DELETE FROM leadscore.sla WHERE model = 'doc';
+DELETE FROM leadscore.activity_source WHERE model = 'doc';
+DELETE FROM leadscore.transition WHERE model = 'doc';
+UPDATE leadscore.model SET channel = NULL, consent = NULL, created_at = NULL, status = NULL WHERE name = 'doc';
+DROP TABLE answer;
+-- a consent that cannot be told any more is none
+ALTER TABLE lead ADD COLUMN may boolean NOT NULL DEFAULT true;
+UPDATE leadscore.model SET consent = 'may' WHERE name = 'doc';
+CALL leadscore.rescore('doc');
+SELECT count(*) > 0 AS hot FROM leadscore.hot_list('doc');
+SET client_min_messages = error;
+ALTER TABLE lead RENAME COLUMN may TO allowed;
+UPDATE lead SET n = n + 1;
+SELECT count(*) > 0 AS hot FROM leadscore.hot_list('doc');
+SELECT * FROM finding WHERE finding = 'model_expression';
+ALTER TABLE lead RENAME COLUMN allowed TO may;
+UPDATE lead SET n = n - 1;
+SELECT count(*) > 0 AS hot FROM leadscore.hot_list('doc');
+SET client_min_messages = warning;
+UPDATE leadscore.model SET consent = NULL WHERE name = 'doc';
+ALTER TABLE lead DROP COLUMN may;
+CALL leadscore.rescore('doc');
+
 --
 -- Triggers
 --
@@ -173,6 +217,36 @@ SELECT leadscore.repair('doc');
 SELECT * FROM finding;
 SELECT * FROM wrong();
 UPDATE leadscore.doc_state SET stage = 'sql';
+
+-- what belongs to the state table: its indexes, its policy and its guard
+ALTER TABLE leadscore.doc_state DROP CONSTRAINT doc_state_pkey;
+INSERT INTO lead (id, n, company) VALUES (14, 90, 1);		-- goes through all the same
+SELECT * FROM finding;
+CALL leadscore.rescore('doc');
+SELECT leadscore.move('doc', 1, 'sql');
+SELECT lead_key FROM leadscore.hot_list('doc', 1);
+SELECT * FROM remedy \gexec
+SELECT * FROM finding;
+SELECT * FROM wrong();
+DROP INDEX leadscore.doc_state_score_bound_idx;
+SELECT count(*) FROM leadscore.hot_list('doc', 1);
+DROP INDEX leadscore.doc_state_next_change_at_idx;
+DROP POLICY lead_visible ON leadscore.doc_state;
+ALTER TABLE leadscore.doc_state DISABLE ROW LEVEL SECURITY;
+ALTER TABLE leadscore.doc_state DISABLE TRIGGER guard_state;
+SELECT * FROM finding;
+SELECT leadscore.repair('doc');
+SELECT * FROM finding;
+SELECT count(*) FROM leadscore.hot_list('doc', 1);
+DROP INDEX leadscore.doc_state_next_change_at_idx;
+SELECT count(*) FROM leadscore.hot_list('doc', 1);
+DROP TRIGGER guard_state ON leadscore.doc_state;
+SELECT leads > 0 AS attached FROM leadscore.attach('doc', backfill => false);
+SELECT * FROM finding;
+SELECT count(*) FROM leadscore.hot_list('doc', 1);
+SELECT tgenabled, obj_description(oid, 'pg_trigger') FROM pg_trigger WHERE tgrelid = 'leadscore.doc_state'::regclass AND tgname = 'guard_state';
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'leadscore' AND tablename = 'doc_state' ORDER BY 1;
+DELETE FROM lead WHERE id = 14;
 
 --
 -- Rows

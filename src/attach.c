@@ -290,7 +290,8 @@ model_argument(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("the scoring model must not be NULL")));
+				 errmsg("the name of a scoring model is needed"),
+				 errhint("The table leadscore.model lists the models.")));
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
@@ -355,7 +356,7 @@ leadscore_watch(PG_FUNCTION_ARGS)
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("watch needs a model, a relation and an expression")));
+					 errmsg("watch() needs a model, a relation and an expression")));
 		values[i] = PG_GETARG_DATUM(i);
 	}
 	values[3] = CStringGetTextDatum(path);

@@ -339,6 +339,18 @@ condition_scope_close(ConditionScope *scope)
  * --------------------------------------------------------------------
  */
 
+/*
+ * What the author of an expression can have computed elsewhere, for hints.
+ */
+static const char *
+where_columns_come_from(ParseState *pstate)
+{
+	ConditionScope *scope = (ConditionScope *) pstate->p_ref_hook_state;
+
+	return scope != NULL && scope->over_events ? "the events' table" :
+		"the model's source view";
+}
+
 static bool
 name_in(const char *name, const char *const *names, int n)
 {
@@ -445,6 +457,7 @@ raw_check_typename(ParseState *pstate, TypeName *name)
 				 errmsg("cannot cast to type %s in a condition",
 						format_type_be(type)),
 				 errdetail("Casts to this type are refused because %s.", refusal),
+				 errhint("Have %s make the cast.", where_columns_come_from(pstate)),
 				 parser_errposition(pstate, name->location)));
 }
 
@@ -535,6 +548,7 @@ raw_check_walker(Node *node, ConditionScope *scope)
 					ereport(ERROR,
 							(errcode(ERRCODE_WINDOWING_ERROR),
 							 errmsg("cannot use a window function in a condition"),
+							 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 							 parser_errposition(pstate, call->location)));
 				if (call->agg_star || call->agg_distinct ||
 					call->agg_filter != NULL || call->agg_order != NIL ||
@@ -542,6 +556,7 @@ raw_check_walker(Node *node, ConditionScope *scope)
 					ereport(ERROR,
 							(errcode(ERRCODE_GROUPING_ERROR),
 							 errmsg("cannot use an aggregate in a condition"),
+							 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 							 parser_errposition(pstate, call->location)));
 
 				/* name(x) may be a cast in disguise */
@@ -569,7 +584,7 @@ raw_check_walker(Node *node, ConditionScope *scope)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot use a subquery in a condition"),
-					 errhint("Expose what the subquery finds as a column of the model's source view."),
+					 errhint("Expose what the subquery finds as a column of %s.", where_columns_come_from(pstate)),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 
@@ -577,6 +592,7 @@ raw_check_walker(Node *node, ConditionScope *scope)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_PARAMETER),
 					 errmsg("cannot use a parameter in a condition"),
+					 errhint("Write the value itself."),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 
@@ -584,6 +600,7 @@ raw_check_walker(Node *node, ConditionScope *scope)
 			ereport(ERROR,
 					(errcode(ERRCODE_GROUPING_ERROR),
 					 errmsg("cannot use an aggregate in a condition"),
+					 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 
@@ -591,6 +608,7 @@ raw_check_walker(Node *node, ConditionScope *scope)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot use this kind of expression in a condition"),
+					 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 	}
@@ -630,6 +648,7 @@ parse_bare_expression(ParseState *pstate, const char *text)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("condition is not a single expression"),
+				 errhint("Write one SQL expression over the columns of the lead, such as employees >= 50."),
 				 parser_errposition(pstate, target->location)));
 
 	return target->val;
@@ -723,6 +742,7 @@ coerce_literal(ParseState *pstate, Param *param, Oid type, int32 typmod,
 						format_type_be(type)),
 				 errdetail("Values of this type are not read from text because %s.",
 						   refusal),
+				 errhint("Have %s convert the column to another type.", where_columns_come_from(pstate)),
 				 parser_errposition(pstate, param->location)));
 	if (is_date_or_time(type) &&
 		names_the_clock(DatumGetCString(param_literal(scope, param)->constvalue)))
@@ -966,6 +986,7 @@ check_function(Oid funcid, void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot use a set-returning function in a condition"),
+				 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 				 parser_errposition(pstate, exprLocation(context->node))));
 
 	if (proc->provolatile == PROVOLATILE_VOLATILE)
@@ -974,6 +995,10 @@ check_function(Oid funcid, void *arg)
 				 errmsg("cannot call volatile function %s in a condition",
 						format_procedure(funcid)),
 				 errdetail("A condition must give the same answer for the same row."),
+				 funcid == F_CLOCK_TIMESTAMP || funcid == F_TIMEOFDAY ?
+				 errhint("For the current time use now().") :
+				 builtin ? 0 :
+				 errhint("If it gives the same result for the same arguments, declare it IMMUTABLE."),
 				 parser_errposition(pstate, exprLocation(context->node))));
 
 	if (!builtin)
@@ -1043,6 +1068,7 @@ check_operator(CheckContext *context, Oid operator)
 			 errmsg("cannot use operator %s in a condition",
 					format_operator(operator)),
 			 errdetail("It is neither built in nor from a well-known extension."),
+			 errhint("Call the operator's function by its name; a superuser can allow that."),
 			 parser_errposition(context->scope->pstate,
 								exprLocation(context->node))));
 }
@@ -1091,6 +1117,8 @@ check_conversion(CheckContext *context, Oid type)
 				 errmsg("cannot convert type %s in a condition",
 						format_type_be(type)),
 				 errdetail("Conversions of this type are refused because %s.", refusal),
+				 errhint("Have %s convert the column to another type.",
+						 where_columns_come_from(context->scope->pstate)),
 				 parser_errposition(context->scope->pstate,
 									exprLocation(context->node))));
 	if (!text_form_is_fixed(type))
@@ -1242,6 +1270,7 @@ check_walker(Node *node, CheckContext *context)
 					ereport(ERROR,
 							(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 							 errmsg("cannot ask for the session's user or database in a condition"),
+							 errdetail("A condition must mean the same in every session."),
 							 parser_errposition(pstate, exprLocation(node))));
 			}
 			return false;
@@ -1253,6 +1282,7 @@ check_walker(Node *node, CheckContext *context)
 							format_type_be(((CoerceToDomain *) node)->resulttype)),
 					 errdetail("Casts to this type are refused because %s.",
 							   "the CHECK of a domain may call any function"),
+					 errhint("Have %s make the cast.", where_columns_come_from(pstate)),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 
@@ -1260,6 +1290,7 @@ check_walker(Node *node, CheckContext *context)
 			ereport(ERROR,
 					(errcode(ERRCODE_GROUPING_ERROR),
 					 errmsg("cannot use an aggregate in a condition"),
+					 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 
@@ -1267,6 +1298,7 @@ check_walker(Node *node, CheckContext *context)
 			ereport(ERROR,
 					(errcode(ERRCODE_WINDOWING_ERROR),
 					 errmsg("cannot use a window function in a condition"),
+					 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 
@@ -1274,6 +1306,7 @@ check_walker(Node *node, CheckContext *context)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot use this kind of expression in a condition"),
+					 errhint("Expose its result as a column of %s.", where_columns_come_from(pstate)),
 					 parser_errposition(pstate, exprLocation(node))));
 			break;
 	}
@@ -1374,6 +1407,7 @@ condition_analyze(ConditionScope *scope, const char *text, Oid result_type,
 						 errmsg("expression is of type %s but must be of type %s",
 								format_type_be(exprType(expr)),
 								format_type_be(result_type)),
+						 errhint("Rewrite the expression, or cast it."),
 						 parser_errposition(pstate, exprLocation(expr))));
 			expr = coerced;
 		}

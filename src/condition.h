@@ -41,6 +41,7 @@ typedef struct ConditionScope
 	pg_tz	   *time_zone;		/* the model's time zone */
 	List	   *accepted;		/* functions found acceptable (OIDs) */
 	List	   *literals;		/* string literals of the condition at hand */
+	bool		over_events;	/* the relation is one of events; for hints */
 	bool		reads_scored;	/* the condition may read ScoredValues */
 
 	/* where we came from */

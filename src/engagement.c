@@ -1921,7 +1921,8 @@ engagement_agg_add(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("half-life must be positive and without months and years"),
-					 errdetail("A day has 24 hours here; a month has no fixed length.")));
+					 errdetail("A day has 24 hours here; a month has no fixed length."),
+					 errhint("Say 30 days, for example.")));
 	}
 	if (!PG_ARGISNULL(4))
 	{

@@ -812,8 +812,9 @@ rulebook_created_at(Rulebook *rulebook, TimestampTz *created_at,
 /*
  * rulebook_consent
  *		Does the lead in the rulebook's slot consent to be contacted?  It does
- *		if the model does not ask, and does not if the answer is unknown.  False
- *		if the expression ended in an error.
+ *		if the model does not ask, and does not if the answer is unknown, as that
+ *		of an expression that lost its column.  False if the expression ended in
+ *		an error.
  */
 bool
 rulebook_consent(Rulebook *rulebook, const TimestampTz *at, bool *consent,
@@ -822,7 +823,7 @@ rulebook_consent(Rulebook *rulebook, const TimestampTz *at, bool *consent,
 	Datum		value;
 	bool		isnull;
 
-	*consent = rulebook->consent == NULL;
+	*consent = rulebook->consent == NULL && !rulebook->consent_unknown;
 	if (rulebook->consent == NULL)
 		return true;
 	if (!evaluate_expression(rulebook, rulebook->consent, at, rulebook->consent_runs_queries,

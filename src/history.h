@@ -21,7 +21,7 @@ typedef enum Cause
 	CAUSE_DECAY,				/* time alone */
 	CAUSE_LOOKUP,
 	CAUSE_RULES,
-	CAUSE_MANUAL,				/* move() and its kin */
+	CAUSE_MANUAL,				/* move() */
 	CAUSE_STATUS,				/* the CRM's own status */
 	CAUSE_PIN,
 	CAUSE_UNPIN,

@@ -657,6 +657,7 @@ leadscore_hot_list(PG_FUNCTION_ARGS)
 	LiveModel  *model;
 	StateTable *states;
 	Oid			bound_index;
+	Oid			due_index;
 	HotList		hot;
 	binaryheap *best;
 	int			limit;
@@ -682,11 +683,13 @@ leadscore_hot_list(PG_FUNCTION_ARGS)
 				 errhint("Call leadscore.attach(%s) first.",
 						 quote_literal_cstr(site->rulebook->model))));
 	bound_index = state_bound_index(states);
-	if (!OidIsValid(bound_index))
+	due_index = state_due_index(states);
+	if (!OidIsValid(bound_index) || !OidIsValid(due_index))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("state table of scoring model \"%s\" has no index on score_bound",
-						site->rulebook->model),
+				 errmsg("state table of scoring model \"%s\" has no index on %s",
+						site->rulebook->model,
+						OidIsValid(bound_index) ? "next_change_at" : "score_bound"),
 				 errhint("Call leadscore.repair(%s).", quote_literal_cstr(site->rulebook->model))));
 	if (limit == 0)
 		return (Datum) 0;
@@ -699,7 +702,7 @@ leadscore_hot_list(PG_FUNCTION_ARGS)
 	state_table_open(states);
 	/* whose rows time has changed, and of whom something is pending, may be anywhere */
 	if (site->rulebook->uses_clock)
-		walk_index(&hot, states, state_due_index(states), true);
+		walk_index(&hot, states, due_index, true);
 	if (site->recall->overdue != NULL)
 		list_pending(&hot, states);
 	walk_index(&hot, states, bound_index, false);

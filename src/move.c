@@ -100,7 +100,8 @@ lock_lead(Scorer *scorer, Oid key_type, Datum key)
  * Change a lead by hand.  Arguments of the function: model, key.
  */
 static void
-change_lead(FunctionCallInfo fcinfo, ScorerChange *change, LeadStage (*target) (const Funnel *funnel))
+change_lead(FunctionCallInfo fcinfo, ScorerChange *change,
+			LeadStage (*target) (const char *model, const Funnel *funnel))
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "leadscore move",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -113,7 +114,7 @@ change_lead(FunctionCallInfo fcinfo, ScorerChange *change, LeadStage (*target) (
 	if (target != NULL)
 	{
 		change->only_from = scorer->rulebook->funnel.handoff_stage;
-		change->move_to = target(&scorer->rulebook->funnel);
+		change->move_to = target(scorer->model, &scorer->rulebook->funnel);
 	}
 	if (!convert_key(PG_GETARG_DATUM(1), type, scorer->key_type, &key))
 		ereport(ERROR,
@@ -234,12 +235,12 @@ leadscore_unpin(PG_FUNCTION_ARGS)
  * Where a lead goes that sales accepts: the next stage along the funnel.
  */
 static LeadStage
-accepted_stage(const Funnel *funnel)
+accepted_stage(const char *model, const Funnel *funnel)
 {
 	if (!funnel->has_handoff)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the scoring model has no stage in which leads are handed over"),
+				 errmsg("scoring model \"%s\" has no stage in which leads are handed over", model),
 				 errhint("Set handoff_stage in leadscore.model.")));
 	for (int i = 0; i < funnel->ntransitions; i++)
 	{
@@ -249,15 +250,16 @@ accepted_stage(const Funnel *funnel)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("no transition leads on from stage %s", lead_stage_label(funnel->handoff_stage)),
+			 errmsg("no transition of scoring model \"%s\" leads on from stage %s",
+					model, lead_stage_label(funnel->handoff_stage)),
 			 errhint("Add one to leadscore.transition.")));
 	return 0;					/* keep compiler quiet */
 }
 
 static LeadStage
-rejected_stage(const Funnel *funnel)
+rejected_stage(const char *model, const Funnel *funnel)
 {
-	(void) accepted_stage(funnel);
+	(void) accepted_stage(model, funnel);
 	return LEAD_STAGE_NURTURE;
 }
 
@@ -394,12 +396,18 @@ stage_column(TriggerData *trigger)
 					 errhint("Name the column: leadscore.guard_stage('model', 'column').")));
 		column = i + 1;
 	}
+	if (column == InvalidAttrNumber && trigger->tg_trigger->tgnargs > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table \"%s\" has no column \"%s\" of type lead_stage",
+						RelationGetRelationName(trigger->tg_relation),
+						trigger->tg_trigger->tgargs[1])));
 	if (column == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("table \"%s\" has no such column of type lead_stage",
+				 errmsg("table \"%s\" has no column of type lead_stage",
 						RelationGetRelationName(trigger->tg_relation)),
-				 errhint("Name one: leadscore.guard_stage('model', 'column').")));
+				 errhint("Put the trigger on a table that has one.")));
 	return column;
 }
 
@@ -538,7 +546,8 @@ leadscore_guard_stage(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("a lead cannot leave stage %s for none",
-						lead_stage_label(DatumGetLeadStage(old_stage)))));
+						lead_stage_label(DatumGetLeadStage(old_stage))),
+				 errhint("Write the stage that it moves to.")));
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "leadscore guard",
 									ALLOCSET_DEFAULT_SIZES);

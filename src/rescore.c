@@ -71,7 +71,7 @@ create_scorer(const char *model, MemoryContext *context)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("scoring model \"%s\" cannot score", model),
-				 errhint("The function leadscore.doctor() tells why.")));
+				 errhint("leadscore.doctor(%s) tells what is wrong.", quote_literal_cstr(model))));
 	return scorer;
 }
 
@@ -923,10 +923,6 @@ leadscore_rebuild(PG_FUNCTION_ARGS)
 		collect_distrust(model);
 	CommandCounterIncrement();
 	scorer = create_scorer(model, &context);
-	if (scorer->states->key_index < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("states of scoring model \"%s\" have no index on their key", model)));
 	values[1] = Int64GetDatum((int64) scorer->rulebook->activity_rules);
 	nulls[1] = scorer->rulebook->nterms == 0;
 	if (scorer->rulebook->nterms > 0)

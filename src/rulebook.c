@@ -1755,7 +1755,10 @@ load_rules(Rulebook *rulebook, Relation source, Snapshot snapshot,
 	if (consent != NULL &&
 		(error = try_compile(rulebook, &compilation, EXPRESSION_CONSENT, NULL,
 							 consent, path, &owner)) != NULL)
+	{
+		rulebook->consent_unknown = true;
 		skip_expression(rulebook, &compilation, EXPRESSION_CONSENT, error);
+	}
 	for (int i = 0; i < rulebook->funnel.ntransitions; i++)
 	{
 		Transition *transition = &rulebook->funnel.transitions[i];

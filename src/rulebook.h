@@ -174,6 +174,7 @@ typedef struct Rulebook
 	bool		created_at_runs_queries;
 	bool		needs_created_at;	/* a rule asks for it */
 	ExprState  *consent;		/* may the lead be contacted?  NULL: always */
+	bool		consent_unknown;	/* it cannot be computed: nobody consents */
 	bool		consent_runs_queries;
 	const Activities *did;		/* of the lead in the slot; NULL: nothing */
 

@@ -49,6 +49,7 @@
 
 #include "clock.h"
 #include "condition.h"
+#include "lead_stage.h"
 #include "rulebook.h"
 #include "ruletable.h"
 #include "source.h"
@@ -196,6 +197,7 @@ try_expression(const ModelInfo *model, const char *path, const char *text,
 				 errhint("Point the columns target and source of leadscore.model to tables that exist.")));
 	condition_scope_open(&scope, source, model->time_zone);
 	condition_scope_path(&scope, path);
+	scope.over_events = model->over_events;
 	scope.reads_scored = model->over_scored;
 	condition_analyze(&scope, text, type, what, &condition);
 	condition_plan(&scope, text, what, &condition);
@@ -756,7 +758,7 @@ leadscore_check_rule_row(PG_FUNCTION_ARGS)
 				 errmsg("points are out of range"),
 				 errdetail("A rule gives between %d and %d points.",
 						   -MAX_POINTS, MAX_POINTS),
-				 errhint("To keep a lead from being scored at all, use a disqualifying rule.")));
+				 errhint("To have a lead cold whatever its points, use a rule that disqualifies it.")));
 
 	model_name = row_text(row, desc, Anum_rule_model);
 	condition = row_text(row, desc, Anum_rule_condition);
@@ -887,7 +889,8 @@ leadscore_check_activity_source_row(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("source of scoring model \"%s\" has no column \"%s\" to match",
 						model_name,
-						NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1])))));
+						NameStr(*DatumGetName(values[Anum_activity_source_match_column - 1]))),
+				 errhint("Name a column of the table or view that the model reads its leads from.")));
 
 	/* events are read with the rights of the owner of their table */
 	if (model.attached && !written.restoring && OidIsValid(relation_owner(model.source)) &&
@@ -1582,6 +1585,168 @@ leadscore_check_playbook(PG_FUNCTION_ARGS)
 		values[0] = Int64GetDatum(condition->id);
 		values[1] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
 		values[2] = CStringGetTextDatum(error->message);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+
+	return (Datum) 0;
+}
+
+/* An expression of a model, as it is stored; rules and the playbook aside. */
+typedef struct StoredExpression
+{
+	const char *finding;
+	char	   *object;
+	char	   *text;
+	char	   *path;
+	char	   *activity;		/* it is over the events of; NULL: over leads */
+	Oid			type;
+	bool		over_scored;
+} StoredExpression;
+
+static void
+add_stored(List **stored, const char *finding, char *object, char *text,
+		   char *path, char *activity, Oid type)
+{
+	StoredExpression *expression;
+
+	if (text == NULL || path == NULL)
+		return;
+	expression = palloc(sizeof(StoredExpression));
+	expression->finding = finding;
+	expression->object = object;
+	expression->text = text;
+	expression->path = path;
+	expression->activity = activity;
+	expression->type = type;
+	expression->over_scored = false;
+	*stored = lappend(*stored, expression);
+}
+
+static void
+add_of_model(HeapTuple row, TupleDesc desc, List **stored)
+{
+	char	   *path = row_text(row, desc, Anum_model_search_path);
+
+	add_stored(stored, "model_expression", "expression channel",
+			   row_text(row, desc, Anum_model_channel), path, NULL, TEXTOID);
+	add_stored(stored, "model_expression", "expression created_at",
+			   row_text(row, desc, Anum_model_created_at), path, NULL, TIMESTAMPTZOID);
+	add_stored(stored, "model_expression", "expression consent",
+			   row_text(row, desc, Anum_model_consent), path, NULL, BOOLOID);
+	add_stored(stored, "model_expression", "expression status",
+			   row_text(row, desc, Anum_model_status), path, NULL, InvalidOid);
+}
+
+static const char *
+row_stage(HeapTuple row, TupleDesc desc, int attno)
+{
+	bool		isnull;
+
+	return lead_stage_label(DatumGetLeadStage(heap_getattr(row, attno, desc, &isnull)));
+}
+
+static void
+add_of_transition(HeapTuple row, TupleDesc desc, List **stored)
+{
+	int			before = list_length(*stored);
+
+	add_stored(stored, "transition_condition",
+			   psprintf("transition %s -> %s", row_stage(row, desc, Anum_transition_from_stage),
+						row_stage(row, desc, Anum_transition_to_stage)),
+			   row_text(row, desc, Anum_transition_condition),
+			   row_text(row, desc, Anum_transition_search_path), NULL, BOOLOID);
+	if (list_length(*stored) > before)
+		((StoredExpression *) llast(*stored))->over_scored = true;
+}
+
+static void
+add_of_sla(HeapTuple row, TupleDesc desc, List **stored)
+{
+	char	   *object = psprintf("service level of stage %s", row_stage(row, desc, Anum_sla_stage));
+	char	   *path = row_text(row, desc, Anum_sla_search_path);
+
+	add_stored(stored, "service_level", object,
+			   row_text(row, desc, Anum_sla_request_at), path, NULL, TIMESTAMPTZOID);
+	add_stored(stored, "service_level", object,
+			   row_text(row, desc, Anum_sla_response_condition), path,
+			   row_text(row, desc, Anum_sla_response_activity), BOOLOID);
+}
+
+/*
+ * leadscore._broken_expressions(model text)
+ *		The stored expressions of a model, of its transitions and of its service
+ *		levels that cannot be used, with SQLSTATE and message.  Errors: 42704
+ *		unknown model.
+ */
+PG_FUNCTION_INFO_V1(leadscore_broken_expressions);
+Datum
+leadscore_broken_expressions(PG_FUNCTION_ARGS)
+{
+	static const struct
+	{
+		const char *table;
+		const char *index;		/* on the model's name first */
+		void		(*add) (HeapTuple row, TupleDesc desc, List **stored);
+	}			tables[] =
+	{
+		{"model", "model_pkey", add_of_model},
+		{"transition", "transition_pkey", add_of_transition},
+		{"sla", "sla_pkey", add_of_sla}
+	};
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Snapshot	snapshot;
+	List	   *stored = NIL;
+	ListCell   *lc;
+	ModelInfo	model;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!find_model(name, &model))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("scoring model \"%s\" does not exist", name),
+				 errhint("The table leadscore.model lists the models.")));
+
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	for (int i = 0; i < lengthof(tables); i++)
+	{
+		Relation	rel = table_open(leadscore_relation(tables[i].table), AccessShareLock);
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
+		scan = systable_beginscan(rel, leadscore_relation(tables[i].index), true,
+								  snapshot, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+			tables[i].add(tuple, RelationGetDescr(rel), &stored);
+		systable_endscan(scan);
+		table_close(rel, AccessShareLock);
+	}
+	UnregisterSnapshot(snapshot);
+
+	foreach(lc, stored)
+	{
+		StoredExpression *expression = (StoredExpression *) lfirst(lc);
+		ModelInfo	over = model;
+		ErrorData  *error;
+		Datum		values[4];
+		bool		nulls[4] = {false};
+
+		/* the rules that count the events say that they cannot be read */
+		if (expression->activity != NULL &&
+			(!find_activity(name, expression->activity, &over) ||
+			 get_rel_relkind(over.source) == '\0'))
+			continue;
+		over.over_scored = expression->over_scored;
+		error = catch_expression_error(&over, expression->path, expression->text,
+									   expression->type, expression->object, false);
+		if (error == NULL)
+			continue;
+		values[0] = CStringGetTextDatum(expression->finding);
+		values[1] = CStringGetTextDatum(expression->object);
+		values[2] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+		values[3] = CStringGetTextDatum(error->message);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 

@@ -1197,7 +1197,8 @@ settle_stage(Scorer *scorer, Datum key, const StateRow *before, StateRow *row,
 				 errmsg("lead %s is not waiting to be accepted", key_to_text(scorer, key)),
 				 errdetail("It is in stage %s; leads are handed over in stage %s.",
 						   lead_stage_label(DatumGetLeadStage(row->values[STATE_STAGE])),
-						   lead_stage_label(change->only_from))));
+						   lead_stage_label(change->only_from)),
+				 errhint("The view leadscore.handoff lists the leads that are.")));
 	if (change->move_to != 0)
 		stage_move(staging, row, change->move_to, change->cause, true);
 	if (pins)

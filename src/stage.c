@@ -181,10 +181,10 @@ count_attempts(void *arg)
 
 /*
  * Was the lead contacted as often as people have to before they make a move?
- * If not, sets *why.
+ * If not, sets *detail.
  */
 static bool
-was_contacted(const Staging *staging, const Transition *transition, char **why)
+was_contacted(const Staging *staging, const Transition *transition, char **detail)
 {
 	Attempts	attempts = {staging->model, staging->key_text(staging->arg)};
 	ErrorData  *error;
@@ -193,12 +193,12 @@ was_contacted(const Staging *staging, const Transition *transition, char **why)
 		return true;
 	error = catch_error(count_attempts, &attempts);
 	if (error != NULL)
-		*why = psprintf("How often it was contacted cannot be told: %s.", error->message);
+		*detail = psprintf("How often it was contacted cannot be told: %s.", error->message);
 	else if (!attempts.known)
-		*why = psprintf("How often it was contacted cannot be told: no service level of stage %s has a response_activity.",
+		*detail = psprintf("How often it was contacted cannot be told: no service level of stage %s has a response_activity.",
 						lead_stage_label(transition->from));
 	else
-		*why = psprintf("Attempts to contact it in stage %s: " INT64_FORMAT " of the %d that the transition of scoring model \"%s\" asks for.",
+		*detail = psprintf("Attempts to contact it in stage %s: " INT64_FORMAT " of the %d that the transition of scoring model \"%s\" asks for.",
 						lead_stage_label(transition->from), attempts.n,
 						transition->min_attempts, staging->model);
 	return error == NULL && attempts.known && attempts.n >= transition->min_attempts;

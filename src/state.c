@@ -461,10 +461,25 @@ was_changed(const StateTable *table, TM_Result result)
 	return true;				/* keep compiler quiet */
 }
 
+/*
+ * The index on the lead's key, which a DBA may have dropped.
+ */
+static Relation
+open_key_index(const StateTable *table)
+{
+	if (table->key_index < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("state table \"%s\" has no unique index on lead_key",
+						RelationGetRelationName(table->rel)),
+				 errhint("Call leadscore.repair().")));
+	return table->result_rel->ri_IndexRelationDescs[table->key_index];
+}
+
 static IndexScanDesc
 begin_scan(StateTable *table, Snapshot snapshot, Datum key)
 {
-	Relation	index = table->result_rel->ri_IndexRelationDescs[table->key_index];
+	Relation	index = open_key_index(table);
 	IndexScanDesc scan = begin_index_scan(table->rel, index, snapshot, 1);
 	ScanKeyData scankey;
 
@@ -486,7 +501,7 @@ begin_scan(StateTable *table, Snapshot snapshot, Datum key)
 IndexScanDesc
 state_scan_begin(StateTable *table, Snapshot snapshot, const Datum *after)
 {
-	Relation	index = table->result_rel->ri_IndexRelationDescs[table->key_index];
+	Relation	index = open_key_index(table);
 	int			nkeys = after != NULL ? 1 : 0;
 	IndexScanDesc scan = begin_index_scan(table->rel, index, snapshot, nkeys);
 	ScanKeyData scankey;
@@ -937,7 +952,7 @@ bool
 state_insert(StateTable *table, const StateRow *row, bool guarded)
 {
 	TupleTableSlot *slot = table->new_slot;
-	Relation	index = table->result_rel->ri_IndexRelationDescs[table->key_index];
+	Relation	index = open_key_index(table);
 	List	   *arbiters = list_make1_oid(RelationGetRelid(index));
 	bool		inserted;
 
