@@ -822,7 +822,7 @@ CREATE TABLE leadscore.stage_map (
 	PRIMARY KEY (model, status, stage)
 );
 COMMENT ON TABLE leadscore.stage_map IS
-'Stage map: what the CRM''s own status means in stages.  A status may stand for several stages; a lead that comes to have it enters the one that orders first, and moves among them without a change of the status.  A model without any takes the status for the name of a stage.';
+'Stage map: what the CRM''s own status means in stages.  A status may stand for several stages; a lead that comes to have it enters the model''s initial_stage if that is one of them, else the one that orders first, disqualified or lost only if there is no other; it moves among them without a change of the status.  A model without any takes the status for the name of a stage.';
 COMMENT ON COLUMN leadscore.stage_map.model IS 'Model whose status it is.';
 COMMENT ON COLUMN leadscore.stage_map.status IS 'Value of the model''s status expression, as text.';
 COMMENT ON COLUMN leadscore.stage_map.stage IS 'Stage that it stands for.';
@@ -3178,19 +3178,30 @@ COMMENT ON FUNCTION leadscore._write_back_batch(text, text, text) IS
 'Internal: has the columns that are written back set in leads of a range of keys where they are not as in the state.';
 
 CREATE FUNCTION leadscore._write_back_is_stale(model text, lead text, state text) RETURNS text
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 	-- a score that fades is as of the last write; a temperature whose time has
-	-- passed is advance()'s
-	SELECT string_agg(format('(%s AND %s.%I IS DISTINCT FROM %s.%s::text::%s)', format(c.while, state), lead, at.attname, state, c.state_column,
-							 format_type(at.atttypid, at.atttypmod)), ' OR ')
+	-- passed is advance()'s.  A type of the user's may not take every value, and
+	-- of a stage that no status means the column says nothing
+	SELECT string_agg(format('(%s AND %s)', format(c.while, state),
+							 CASE WHEN c.state_column = 'stage' AND statuses.of_stage IS NOT NULL
+								  THEN format('%1$L::jsonb ? %2$s.stage::text AND (%1$L::jsonb -> %2$s.stage::text ? %3$s.%4$I::text) IS NOT TRUE',
+											  statuses.of_stage, state, lead, at.attname)
+								  WHEN t.typtype = 'e'
+								  THEN format('%s.%I::text IS DISTINCT FROM %s.%s::text', lead, at.attname, state, c.state_column)
+								  ELSE format('%s.%I IS DISTINCT FROM %s.%s::text::%s', lead, at.attname, state, c.state_column,
+											  format_type(at.atttypid, at.atttypmod)) END), ' OR ')
 	FROM leadscore.attachment a,
 		 LATERAL (VALUES (a.score_column, 'score', 'NOT %1$s.fading'),
 						 (a.temperature_column, 'temperature', '(%1$s.next_change_at <= statement_timestamp()) IS NOT TRUE'),
 						 (a.grade_column, 'grade', '(%1$s.next_change_at <= statement_timestamp()) IS NOT TRUE'),
 						 (a.stage_column, 'stage', 'true')) c(lead_column, state_column, while)
 	JOIN pg_attribute at ON at.attname = c.lead_column
+	JOIN pg_type t ON t.oid = at.atttypid
+	CROSS JOIN (SELECT jsonb_object_agg(m.stage, m.statuses) AS of_stage
+				FROM (SELECT m.stage::text AS stage, jsonb_agg(m.status) AS statuses
+					  FROM leadscore.stage_map m WHERE m.model = _write_back_is_stale.model GROUP BY m.stage::text) m) statuses
 	WHERE a.model = _write_back_is_stale.model AND at.attrelid = a.target AND at.attnum > 0 AND NOT at.attisdropped
 $$;
 COMMENT ON FUNCTION leadscore._write_back_is_stale(text, text, text) IS
@@ -3585,6 +3596,17 @@ LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION leadscore._broken_expressions(text) IS
 'Internal: the stored expressions of a model, of its transitions and of its service levels that cannot be used any more, and what is wrong with them.  Errors: 42704 unknown model, 42P01 its source is gone.';
 
+CREATE FUNCTION leadscore._are_responses(model text, activity text) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN EXISTS (SELECT FROM leadscore.sla s WHERE s.model = _are_responses.model AND s.response_activity = activity);
+END
+$$;
+COMMENT ON FUNCTION leadscore._are_responses(text, text) IS
+'Internal: are the events of an activity source responses by which a service level is kept?  So that whoever asks the doctor need not be able to read service levels.';
+
 CREATE FUNCTION leadscore._doctor(model text)
 RETURNS TABLE (finding text, object text, detail text, remedy text)
 LANGUAGE plpgsql STABLE
@@ -3646,7 +3668,7 @@ BEGIN
 				|| CASE WHEN a.model IS NULL THEN '' ELSE ' ' || mend END;
 		END IF;
 		IF NOT EXISTS (SELECT FROM leadscore.rule WHERE rule.model = m.name AND rule.activity = s.name)
-			AND NOT EXISTS (SELECT FROM leadscore.sla WHERE sla.model = m.name AND sla.response_activity = s.name) THEN
+			AND NOT leadscore._are_responses(m.name, s.name) THEN
 			RETURN QUERY SELECT 'activity_source_unused', format('activity source "%s"', s.name), 'No rule counts its events.'::text,
 				'Write rules with its name in the column activity, or delete it.'::text;
 		END IF;
@@ -4351,7 +4373,9 @@ BEGIN
 	-- into any if it is the name of a stage
 	starts := ARRAY[m.initial_stage::integer]
 		|| CASE WHEN m.status IS NULL THEN '{}'
-				WHEN mapped THEN ARRAY(SELECT min(s.stage::integer) FROM leadscore.stage_map s WHERE s.model = m.name GROUP BY s.status)
+				WHEN mapped THEN ARRAY(SELECT coalesce(min(s.stage::integer) FILTER (WHERE s.stage OPERATOR(leadscore.=) m.initial_stage),
+										min(s.stage::integer) FILTER (WHERE s.stage OPERATOR(leadscore.>=) 'nurture'), min(s.stage::integer))
+								  FROM leadscore.stage_map s WHERE s.model = m.name GROUP BY s.status)
 				ELSE used END;
 	WITH RECURSIVE way(stage) AS (
 		SELECT unnest(starts)
@@ -4439,7 +4463,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION leadscore.check_transitions(text) IS
-'Lists what looks wrong with the transitions of a model, a row each, none if all is well or if the model has no transitions.  unreachable_stage: no way leads there from the initial stage, or from a stage that the CRM''s status puts leads into (the first that each status means); idle_transition: it leads away from such a stage; dead_end: nothing leads on from a stage that is not customer, advocate, lost or disqualified, where a lead''s way may end; closed_loop: ways lead on, but to none of these; automatic_cycle: refused when it is written, unless triggers were off; accepted_stage_unreachable, handoff_stage_unreachable: no lead ever comes to what the model names; attempts_not_counted: it asks for min_attempts, which no service level counts; status_without_stage: a status means only stages that no transition uses; stage_without_status: a stage in use that no status means; stage_map_unused: the model has no status.  NULL gives no rows.  Errors: 42704 unknown model, 42501 no SELECT privilege on the tables of the matrix.';
+'Lists what looks wrong with the transitions of a model, a row each, none if all is well or if the model has no transitions.  unreachable_stage: no way leads there from the initial stage, or from a stage that the CRM''s status puts leads into; idle_transition: it leads away from such a stage; dead_end: nothing leads on from a stage that is not customer, advocate, lost or disqualified, where a lead''s way may end; closed_loop: ways lead on, but to none of these; automatic_cycle: refused when it is written, unless triggers were off; accepted_stage_unreachable, handoff_stage_unreachable: no lead ever comes to what the model names; attempts_not_counted: it asks for min_attempts, which no service level counts; status_without_stage: a status means only stages that no transition uses; stage_without_status: a stage in use that no status means; stage_map_unused: the model has no status.  NULL gives no rows.  Errors: 42704 unknown model, 42501 no SELECT privilege on the tables of the matrix.';
 
 --
 -- Moves

@@ -531,6 +531,16 @@ SELECT model, finding, object, detail, remedy FROM leadscore.doctor('doc');
 SELECT leads > 0 AS leads, stale_leads FROM leadscore.model_status WHERE model = 'doc';
 SELECT leadscore.repair('doc');
 RESET ROLE;
+-- of activity sources as well, whether or not he may read service levels
+CREATE TABLE answer (lead text, at timestamptz);
+INSERT INTO leadscore.model (name, target) VALUES ('doc_asked', 'lead');
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, occurred_at) VALUES ('doc_asked', 'answer', 'answer', 'lead', 'at'), ('doc_asked', 'other', 'answer', 'lead', 'at');
+INSERT INTO leadscore.sla (model, stage, response_activity) VALUES ('doc_asked', 'lead', 'answer');
+SET ROLE regress_doc_other;
+SELECT model, finding, object, detail FROM leadscore.doctor('doc_asked');
+RESET ROLE;
+DELETE FROM leadscore.model WHERE name = 'doc_asked';
+DROP TABLE answer;
 SELECT * FROM leadscore.doctor('doc_unknown');
 REVOKE ALL ON leadscore.model, leadscore.activity_source, leadscore.rule, leadscore.problem, leadscore.attachment, leadscore.watched, leadscore.unsettled_lead, leadscore.pending_activity, leadscore.model_status, leadscore.rescore_run, leadscore.rescore_progress
 	FROM regress_doc_owner, regress_doc_other;

@@ -276,6 +276,32 @@ UPDATE status SET name = 'New' WHERE id = 3;
 SELECT model, lead, n, cause, auto, listed, from_stage, to_stage FROM told WHERE model IN ('stg_number', 'stg_words', 'stg_view') ORDER BY 1, lead, n;
 SELECT model, lead_key, sqlstate, message FROM leadscore.problem WHERE model LIKE 'stg\_%' AND model <> 'stg_crm' ORDER BY 1;
 
+-- of the stages of a status a lead enters the one that leads start in, and none that gives it up as long as there is another
+CREATE TABLE prospect (id integer PRIMARY KEY, deal text, reachable boolean);
+INSERT INTO leadscore.model (name, target, status, stage_mode) VALUES ('stg_room', 'prospect', $$coalesce(deal, 'none')$$, 'follow');
+INSERT INTO leadscore.factor (model, name, axis) VALUES ('stg_room', 'reach', 'fit');
+INSERT INTO leadscore.rule (model, factor, condition, points, disqualifies) VALUES ('stg_room', 'reach', 'NOT reachable', 0, true);
+INSERT INTO leadscore.stage_map (model, status, stage) VALUES
+	('stg_room', 'none', 'disqualified'), ('stg_room', 'none', 'nurture'), ('stg_room', 'none', 'visitor'), ('stg_room', 'none', 'lead'), ('stg_room', 'none', 'mql'),
+	('stg_room', 'open', 'sql'), ('stg_room', 'open', 'disqualified'), ('stg_room', 'later', 'nurture'), ('stg_room', 'later', 'mql'),
+	('stg_room', 'dead', 'lost'), ('stg_room', 'dead', 'disqualified');
+INSERT INTO leadscore.transition (model, from_stage, to_stage, condition, automatic) VALUES
+	('stg_room', 'lead', 'disqualified', 'scored.disqualified', true), ('stg_room', 'sql', 'disqualified', 'scored.disqualified', true),
+	('stg_room', 'lead', 'mql', 'id >= 10', true), ('stg_room', 'mql', 'sql', NULL, false), ('stg_room', 'sql', 'lost', NULL, false), ('stg_room', 'lead', 'nurture', NULL, false);
+SELECT finding, stage FROM leadscore.check_transitions('stg_room');
+INSERT INTO prospect VALUES (1, NULL, true), (2, NULL, false), (3, 'open', true), (4, 'open', false), (5, 'later', true), (6, 'dead', true);
+SELECT leads FROM leadscore.attach('stg_room');
+SELECT lead_key, stage FROM leadscore.stg_room_scored ORDER BY 1;		-- attaching moves nobody
+INSERT INTO prospect VALUES (7, NULL, false), (8, 'open', false), (10, NULL, true);
+UPDATE prospect SET deal = NULL WHERE id IN (3, 5, 6);
+UPDATE prospect SET deal = 'open' WHERE id = 1;
+UPDATE prospect SET reachable = NOT reachable WHERE id IN (1, 2);
+SELECT leadscore.move('stg_room', 3, 'nurture', 'not now');
+SET client_min_messages = warning;
+CALL leadscore.rescore('stg_room', move_stages => true);		-- and stays where it was put
+RESET client_min_messages;
+SELECT lead_key, stage FROM leadscore.stg_room_scored ORDER BY 1;
+
 --
 -- Pins: against automation, and nothing else
 --
@@ -422,6 +448,30 @@ SELECT leadscore.move('stg_status', 2, 'nurture');		-- for which there is no sta
 SELECT d.*, s.stage FROM deals d JOIN leadscore.stg_status_scored s ON s.lead_key = d.id ORDER BY 1;
 SELECT lead, n, cause, auto, listed, from_stage, to_stage FROM told WHERE model = 'stg_status' ORDER BY lead, n;
 SELECT leadscore.detach('stg_status');
+-- of several statuses of a stage the one that somebody chose stays; and the doctor knows
+CREATE TABLE bids (id integer PRIMARY KEY, n integer, status state);
+ALTER TYPE state ADD VALUE 'screening';
+SELECT leadscore.copy_model('stg_status', 'stg_several');
+UPDATE leadscore.model SET target = 'bids' WHERE name = 'stg_several';
+INSERT INTO leadscore.stage_map (model, status, stage) VALUES ('stg_several', 'screening', 'sql');
+INSERT INTO bids VALUES (1, 1, 'new'), (2, 1, 'new'), (3, 20, 'new'), (4, 1, NULL);
+SELECT leads FROM leadscore.attach('stg_several', stage_column => 'status');
+SELECT finding, detail FROM leadscore.doctor('stg_several');
+UPDATE bids SET status = 'working' WHERE id = 3;
+UPDATE bids SET status = 'screening' WHERE id = 3 RETURNING status;
+UPDATE bids SET n = 21 WHERE id = 3 RETURNING status;
+INSERT INTO leadscore.transition (model, from_stage, to_stage) VALUES ('stg_several', 'lead', 'nurture');
+SELECT leadscore.move('stg_several', 2, 'nurture');	-- no status means it
+ALTER TABLE bids DISABLE TRIGGER USER;
+UPDATE bids SET status = 'won' WHERE id < 4;
+SET client_min_messages = error;
+SELECT leadscore.repair('stg_several') IS NOT NULL;
+SELECT detail FROM leadscore.doctor('stg_several') WHERE finding LIKE 'write_back%';
+CALL leadscore.rescore('stg_several', write_back => true);
+RESET client_min_messages;
+SELECT b.*, s.stage FROM bids b JOIN leadscore.stg_several_scored s ON s.lead_key = b.id ORDER BY id;
+SELECT detail FROM leadscore.doctor('stg_several') WHERE finding LIKE 'write_back%';
+SELECT leadscore.detach('stg_several');
 
 --
 -- Rescoring: moves stages only if it is told to, and announces nothing

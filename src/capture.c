@@ -546,6 +546,31 @@ reads_other_values(CapturedTable *table, TriggerData *trigger)
 }
 
 /*
+ * Does the column that the stage is written back to hold a status that stands
+ * for it?  Of several such the user's stays.
+ */
+static bool
+means_stage(CapturedTable *table, TupleTableSlot *slot, LeadStage stage)
+{
+	const Funnel *funnel = &table->scorer->rulebook->funnel;
+	AttrNumber	column = table->write_back[WRITE_BACK_STAGE];
+	LeadStage	first;
+	Datum		value;
+	bool		isnull;
+	Oid			output;
+	bool		varlena;
+
+	if (funnel->nmapped == 0)
+		return false;
+	value = slot_getattr(slot, column, &isnull);
+	if (isnull)
+		return false;
+	getTypeOutputInfo(TupleDescAttr(slot->tts_tupleDescriptor, column - 1)->atttypid,
+					  &output, &varlena);
+	return funnel_status_means(funnel, OidOutputFunctionCall(output, value), stage, &first);
+}
+
+/*
  * leadscore.write_back(): trigger BEFORE INSERT OR UPDATE FOR EACH ROW on a
  * table of leads
  *		Sets the columns that attach() was told of.  Argument: the model.  A
@@ -614,6 +639,8 @@ leadscore_write_back(PG_FUNCTION_ARGS)
 		if (table->write_back[i] == 0)
 			continue;
 		att = TupleDescAttr(slot->tts_tupleDescriptor, table->write_back[i] - 1);
+		if (written_from[i] == STATE_STAGE && means_stage(table, slot, DatumGetLeadStage(value)))
+			continue;
 		if (!scorer_convert(table->scorer, key_isnull ? NULL : &key, written_from[i],
 							att, &table->input[i], table->input_param[i], &value))
 		{

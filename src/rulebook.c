@@ -627,13 +627,27 @@ compare_transitions(const void *a, const void *b)
 	return left->from != right->from ? left->from - right->from : left->to - right->to;
 }
 
+/*
+ * How far a stage is from being the one in which a status puts a lead: a new
+ * lead's first, and a lead is not given up because its status leaves room for
+ * that.
+ */
 static int
-compare_mapped(const void *a, const void *b)
+distance(LeadStage stage, LeadStage initial_stage)
+{
+	return stage == initial_stage ? 0 : stage >= LEAD_STAGE_NURTURE ? 1 : 2;
+}
+
+static int
+compare_mapped(const void *a, const void *b, void *initial_stage)
 {
 	const MappedStatus *left = (const MappedStatus *) a;
 	const MappedStatus *right = (const MappedStatus *) b;
+	LeadStage	initial = *(LeadStage *) initial_stage;
 	int			order = strcmp(left->status, right->status);
 
+	if (order == 0)
+		order = distance(left->stage, initial) - distance(right->stage, initial);
 	return order != 0 ? order : left->stage - right->stage;
 }
 
@@ -706,7 +720,8 @@ load_funnel(Rulebook *rulebook, const Datum *model, const bool *model_nulls,
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	if (funnel->nmapped > 0)
-		qsort(funnel->mapped, funnel->nmapped, sizeof(MappedStatus), compare_mapped);
+		qsort_arg(funnel->mapped, funnel->nmapped, sizeof(MappedStatus), compare_mapped,
+				  &rulebook->initial_stage);
 
 	funnel->follows = strcmp(TextDatumGetCString(model[Anum_model_stage_mode - 1]), "follow") == 0;
 	funnel->announces = DatumGetBool(model[Anum_model_announce - 1]);

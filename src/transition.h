@@ -53,7 +53,7 @@ typedef struct Funnel
 	int			ntransitions;
 	Transition *transitions;	/* by from and to */
 	int			nmapped;
-	MappedStatus *mapped;		/* by status and stage */
+	MappedStatus *mapped;		/* by status; the stage that it puts leads into first */
 	ExprState  *status;			/* the CRM's own, as text; NULL: it has none */
 	bool		status_runs_queries;
 	AttrNumber	status_column;	/* what it is, if a column that nothing else reads */
