@@ -63,6 +63,8 @@ INSERT INTO leadscore.stage_map (model, status, stage)
 SELECT m, s, t::leadscore.lead_stage FROM (VALUES ('led'), ('followed')) m(m), (VALUES ('new', 'lead'), ('open', 'mql'), ('open', 'sal'), ('talking', 'sql'), ('won', 'customer'), ('dead', 'lost')) s(s, t);
 SELECT leadscore.attach('m'), leadscore.attach('followed');
 SELECT leadscore.attach('led', stage_column => 'stage');
+-- attaching leaves the deals that are there alone
+CALL leadscore.rescore('led', write_back => true);
 
 -- What a client may meet: it is refused what the transitions do not list
 CREATE FUNCTION try(command text) RETURNS text LANGUAGE plpgsql AS $$
