@@ -152,9 +152,11 @@ my %scripts = (
 		$nap
 		DELETE FROM lead WHERE id = :rare;
 		COMMIT;},
+	# each client has keys of its own, so that no two take the same at a time
 	key => qq{$some
-		UPDATE lead SET id = :code WHERE id = :rare AND :code > 40 AND NOT EXISTS (SELECT FROM lead WHERE id = :code);
-		UPDATE lead SET n = 30 * :n WHERE id = :code;},
+		\\set key 1000 * (:client_id + 1) + :code
+		UPDATE lead SET id = :key WHERE id = :rare AND NOT EXISTS (SELECT FROM lead WHERE id = :key);
+		UPDATE lead SET n = 30 * :n WHERE id = :key;},
 	back => qq{$some
 		DELETE FROM lead WHERE id IN (SELECT id FROM lead WHERE id > 40 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED);},
 	status => qq{$some
