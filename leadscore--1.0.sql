@@ -746,7 +746,7 @@ COMMENT ON COLUMN leadscore.rule.half_life IS 'Time in which the points of an ev
 COMMENT ON COLUMN leadscore.rule.at_least IS 'The points count once, as long as there are this many events within the time that within gives, 1 to 64.  Excludes half_life and at_most.';
 COMMENT ON COLUMN leadscore.rule.within IS 'How far back at_least counts; an event that is exactly as old is out.  A day has 24 hours, months are refused.';
 COMMENT ON COLUMN leadscore.rule.at_most IS 'Only this many of the latest events count, 1 to 64; NULL: all.';
-COMMENT ON COLUMN leadscore.rule.inactive_for IS 'The points count once, as long as there was no event for this time, but only for leads that were active before; an event that is exactly as old is out.  Excludes half_life, at_least and at_most.  A day has 24 hours, months are refused.';
+COMMENT ON COLUMN leadscore.rule.inactive_for IS 'The points count once, as long as there was no event for this time, but only for leads that were active before; a latest event that is exactly as old is silence already.  Excludes half_life, at_least and at_most.  A day has 24 hours, months are refused.';
 COMMENT ON COLUMN leadscore.rule.include_never IS 'inactive_for also speaks for leads that never were active, counted from the model''s created_at.';
 
 CREATE TABLE leadscore.threshold (
@@ -1948,7 +1948,7 @@ COMMENT ON TABLE leadscore.pending_activity IS
 COMMENT ON COLUMN leadscore.pending_activity.model IS 'Model whose lead it is.';
 COMMENT ON COLUMN leadscore.pending_activity.lead_key IS 'Key of the lead, as text.';
 COMMENT ON COLUMN leadscore.pending_activity.due_at IS 'From when on they count; -infinity: already.';
-COMMENT ON COLUMN leadscore.pending_activity.engagement IS 'Their summary; NULL: the lead''s is to be made anew from history.';
+COMMENT ON COLUMN leadscore.pending_activity.engagement IS 'Their summary; NULL: the lead''s is to be made anew from all its events.';
 ALTER TABLE leadscore.pending_activity REPLICA IDENTITY FULL;
 
 CREATE TABLE leadscore.rescore_run (
@@ -3392,7 +3392,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE leadscore.rescore(text, integer, boolean, boolean, boolean) IS
-'Brings the states of all leads of an attached model up to date, in batches of batch_size leads (1 or more) with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; nobody waits for it.  A table of events that rules were written about since the model was attached gets its triggers; who writes to it waits for that.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what all leads did with the whole history, and makes anew what differs.  Crossings go into leadscore.history with the cause rules, and are announced all together by one NOTIFY; stages stay, unless move_stages has the automatic transitions made.  NULL for one of these is false.  Not inside a transaction block.  The caller owns target, source and the tables of the activity sources.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size below 1 or NULL, 2D000 in a transaction block.';
+'Brings the states of all leads of an attached model up to date, in batches of batch_size leads (1 or more) with a commit after each, writing only what changed.  Waits at the beginning for transactions that score by older rules; who writes a lead waits for the batch at hand at most.  A table of events that rules were written about since the model was attached gets its triggers; who writes to it waits for that.  Interrupted, it goes on from there when it is called again; if the rules change meanwhile it begins anew.  With write_back it also refreshes the columns that attach() was told to write back; with activities it compares what is stored of what all leads did with all their events, and makes anew what differs.  Crossings go into leadscore.history with the cause rules, and are announced all together by one NOTIFY; stages stay, unless move_stages has the automatic transitions made.  NULL for one of these is false.  Not inside a transaction block.  The caller owns target, source and the tables of the activity sources.  Errors: 22004 model NULL, 42704 unknown model, 42501 not the owner, 55000 not attached, or nothing to write back, 22023 batch_size below 1 or NULL, 2D000 in a transaction block.';
 
 --
 -- What time changes
@@ -6240,7 +6240,7 @@ FROM (SELECT n.model, n.month, n.channel, n.rank, n.next_rank,
 JOIN leadscore.lead_stages() a ON a.stage_rank = f.rank
 LEFT JOIN leadscore.lead_stages() b ON b.stage_rank = f.next_rank;
 COMMENT ON VIEW leadscore.funnel IS
-'Conversion from each stage in use to the next one, by month and channel.  The month is the cohort: that in which a lead came to from_stage or beyond for the first time, in the model''s time zone.  A lead that skips stages counts in all it passed, one that is recycled counts once, and one in an exit (nurture, lost, disqualified) is never beyond any.  Cohorts of late have had less time to convert, and leads that were deleted stand where they last stood.  leadscore.conversion() has any two stages and any period.';
+'Conversion from each stage in use to the next one, by month and channel.  The month is the cohort: that in which a lead came to from_stage or beyond for the first time, in the model''s time zone.  A lead that skips stages counts in all it passed, one that is recycled counts once, and one in an exit (nurture, lost, disqualified) is never beyond any.  The latest cohorts have had less time to convert, and leads that were deleted stand where they last stood.  leadscore.conversion() has any two stages and any period.';
 COMMENT ON COLUMN leadscore.funnel.key IS 'Unique: model, month, stage and channel.';
 COMMENT ON COLUMN leadscore.funnel.model IS 'Model.';
 COMMENT ON COLUMN leadscore.funnel.month IS 'Month of the cohort, as its first day.';
@@ -6554,7 +6554,7 @@ FROM (SELECT g.*,
 				  SELECT c.model, c.month, c.channel, 0, 0, 0, c.cost FROM leadscore.channel_cost c) u
 			GROUP BY 1, 2, 3) g) r;
 COMMENT ON VIEW leadscore.channel_report IS
-'What the acquisition channels bring and cost, by month: of the leads that came to the stage lead or beyond for the first time in the month, how many were accepted and became customers up to today, and what leadscore.channel_cost says the channel cost in it.  Cohorts of late have had less time, so their customers still look dear.';
+'What the acquisition channels bring and cost, by month: of the leads that came to the stage lead or beyond for the first time in the month, how many were accepted and became customers up to today, and what leadscore.channel_cost says the channel cost in it.  The latest cohorts have had less time, so their customers still look dear.';
 COMMENT ON COLUMN leadscore.channel_report.key IS 'Unique: model, month and channel.';
 COMMENT ON COLUMN leadscore.channel_report.model IS 'Model.';
 COMMENT ON COLUMN leadscore.channel_report.month IS 'Month of the cohort and of the costs, as its first day, in the model''s time zone.';
@@ -8292,7 +8292,7 @@ FROM (SELECT u.model, u.month, u.channel,
 			FROM leadscore._readable_models() m JOIN leadscore.channel_cost k ON k.model = m.name) u
 	  GROUP BY u.model, u.month, u.channel) c;
 COMMENT ON VIEW leadscore.temperature_by_channel IS
-'How hot the leads of each channel get, and what that costs: leads that are there now, by the month in which they arose, and the costs of the channel in that month.  Cohorts of late have had less time to get hot and to buy.  Needs SELECT on leadscore.history and leadscore.channel_cost.';
+'How hot the leads of each channel get, and what that costs: leads that are there now, by the month in which they arose, and the costs of the channel in that month.  The latest cohorts have had less time to get hot and to buy.  Needs SELECT on leadscore.history and leadscore.channel_cost.';
 COMMENT ON COLUMN leadscore.temperature_by_channel.key IS 'Unique: model, month and channel.';
 COMMENT ON COLUMN leadscore.temperature_by_channel.model IS 'Model.';
 COMMENT ON COLUMN leadscore.temperature_by_channel.month IS 'Month of the cohort, as its first day, in the model''s time zone: that in which a lead arose by the model''s created_at, else that of its first row of leadscore.history.';
