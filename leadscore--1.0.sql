@@ -2190,6 +2190,35 @@ $$;
 COMMENT ON FUNCTION leadscore._uncaptured_activities(text[]) IS
 'Internal: activity sources of attached models that rules are about, but whose tables have no trigger yet.';
 
+CREATE FUNCTION leadscore.refuse_rewrite_rule() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	r	record;
+BEGIN
+	SELECT w.rulename, w.ev_class::regclass AS relation, a.model INTO r
+	FROM pg_event_trigger_ddl_commands() c
+	JOIN pg_rewrite w ON c.classid = 'pg_rewrite'::regclass AND w.oid = c.objid
+	JOIN leadscore.attachment a ON (w.ev_class = a.target AND w.ev_type = '1')
+		OR w.ev_class = to_regclass(format('leadscore.%I', a.model || '_state'))
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_in_use',
+			MESSAGE = format('cannot create rule "%s" on table "%s"', r.rulename, r.relation),
+			DETAIL = format('Scoring model "%s" is attached, and reads the table with rights other than its owner''s.', r.model),
+			HINT = format('SELECT leadscore.detach(%L) first.', r.model);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore.refuse_rewrite_rule() IS
+'Event trigger: refuses rules on the state tables of attached models, and rules that would make a view of a table of leads; what they call would run with the rights of those who read the table.  Errors: 55006.';
+CREATE EVENT TRIGGER leadscore_refuse_rewrite_rule ON ddl_command_end
+	WHEN TAG IN ('CREATE RULE')
+	EXECUTE FUNCTION leadscore.refuse_rewrite_rule();
+COMMENT ON EVENT TRIGGER leadscore_refuse_rewrite_rule IS 'Refuses rules on the state tables of attached models, and rules that would make a view of a table of leads';
+
 CREATE FUNCTION leadscore.after_activity_rule() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -2197,7 +2226,6 @@ AS $$
 DECLARE
 	s	record;
 BEGIN
-	PERFORM leadscore._require_own_triggers();
 	FOR s IN
 		SELECT u.model, u.activity FROM leadscore._uncaptured_activities(ARRAY(SELECT DISTINCT w.model FROM written w WHERE w.activity IS NOT NULL)) u
 		WHERE EXISTS (SELECT FROM written w WHERE w.model = u.model AND w.activity = u.activity)
@@ -2245,17 +2273,19 @@ $$;
 COMMENT ON FUNCTION leadscore._present_triggers(text) IS
 'Internal: the triggers that call our functions for a model, without those that partitions have from their parent; enabled means ALWAYS.';
 
-CREATE FUNCTION leadscore._install_triggers(model text) RETURNS SETOF text
+CREATE FUNCTION leadscore._install_triggers(model text, of_activity text DEFAULT NULL) RETURNS SETOF text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	prefix	text := 'leadscore_' || model || '_' || left(md5(of_activity), 8) || '_';
 	e record;
 BEGIN
 	-- what is there and should not be, or is not what it should be
 	FOR e IN
 		SELECT p.relation, p.trigger FROM leadscore._present_triggers(_install_triggers.model) p
-		WHERE NOT EXISTS (SELECT FROM leadscore._expected_triggers(_install_triggers.model) x
+		WHERE (of_activity IS NULL OR starts_with(p.trigger::text, prefix))
+		  AND NOT EXISTS (SELECT FROM leadscore._expected_triggers(_install_triggers.model) x
 						  WHERE x.relation = p.relation AND x.trigger = p.trigger AND x.definition = p.definition)
 		ORDER BY p.relation::text, p.trigger
 	LOOP
@@ -2267,7 +2297,7 @@ BEGIN
 		FROM leadscore._expected_triggers(_install_triggers.model) x
 		LEFT JOIN leadscore._present_triggers(_install_triggers.model) p
 			ON p.relation = x.relation AND p.trigger = x.trigger
-		WHERE p.enabled IS NOT TRUE
+		WHERE p.enabled IS NOT TRUE AND (of_activity IS NULL OR starts_with(x.trigger::text, prefix))
 		ORDER BY x.relation::text, x.trigger
 	LOOP
 		IF e.enabled IS NULL THEN
@@ -2287,14 +2317,15 @@ BEGIN
 						   'leadscore.capture_watched'::regproc, 'leadscore.capture_activity'::regproc)
 		  AND substring(t.tgargs, 1, octet_length(_install_triggers.model) + 1)
 			  = convert_to(_install_triggers.model, getdatabaseencoding()) || '\x00'::bytea
+		  AND (of_activity IS NULL OR starts_with(t.tgname::text, prefix))
 	LOOP
 		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', e.relation, e.trigger);
 		RETURN NEXT format('enabled trigger %I on %s', e.trigger, e.relation);
 	END LOOP;
 END
 $$;
-COMMENT ON FUNCTION leadscore._install_triggers(text) IS
-'Internal: brings the triggers of a model to what they should be, and says what it did.';
+COMMENT ON FUNCTION leadscore._install_triggers(text, text) IS
+'Internal: brings the triggers of a model, or those for one of its activity sources alone, to what they should be, and says what it did.';
 
 --
 -- Reading states
@@ -3182,14 +3213,16 @@ LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 	-- a score that fades is as of the last write; a temperature whose time has
-	-- passed is advance()'s.  A type of the user's may not take every value, and
-	-- of a stage that no status means the column says nothing
+	-- passed is advance()'s.  A type may not take every value, a domain of the
+	-- user's least of all; and of a stage that no status means the column says nothing
 	SELECT string_agg(format('(%s AND %s)', format(c.while, state),
 							 CASE WHEN c.state_column = 'stage' AND statuses.of_stage IS NOT NULL
 								  THEN format('%1$L::jsonb ? %2$s.stage::text AND (%1$L::jsonb -> %2$s.stage::text ? %3$s.%4$I::text) IS NOT TRUE',
 											  statuses.of_stage, state, lead, at.attname)
-								  WHEN t.typtype = 'e'
+								  WHEN t.typcategory IN ('E', 'S')
 								  THEN format('%s.%I::text IS DISTINCT FROM %s.%s::text', lead, at.attname, state, c.state_column)
+								  WHEN c.state_column = 'score' AND t.typcategory = 'N' AND (t.typtype = 'd' OR t.oid = 'smallint'::regtype)
+								  THEN format('%s.%I::numeric IS DISTINCT FROM %s.score::numeric', lead, at.attname, state)
 								  ELSE format('%s.%I IS DISTINCT FROM %s.%s::text::%s', lead, at.attname, state, c.state_column,
 											  format_type(at.atttypid, at.atttypmod)) END), ' OR ')
 	FROM leadscore.attachment a,
@@ -3228,6 +3261,7 @@ DECLARE
 	before	numeric;
 	elapsed	interval;
 	orphan	text;
+	uncaptured text;
 	keys	text[];
 	rebuilt	record;
 	result	leadscore.rescore_step := (false, NULL);
@@ -3255,10 +3289,12 @@ BEGIN
 	SELECT * INTO r FROM leadscore.rescore_run WHERE rescore_run.model = _rescore_step.model FOR UPDATE;
 	IF NOT FOUND OR r.finished OR r.version <> now OR (write_back AND NOT r.write_back) OR (_rescore_step.move_stages AND NOT r.move_stages)
 		OR (_rescore_step.activities AND r.activities IS NULL) THEN
-		-- a table of events that rules were written about since; in a step of its
-		-- own, since its writers wait as long as this transaction takes
-		IF EXISTS (SELECT FROM leadscore._uncaptured_activities(ARRAY[a.model])) THEN
-			PERFORM leadscore._install_triggers(a.model);
+		-- a table of events that rules were written about since; each in a step of
+		-- its own, since its writers wait as long as this transaction takes, and whoever
+		-- writes to two of them must not find the one locked that waits for the other
+		SELECT u.activity INTO uncaptured FROM leadscore._uncaptured_activities(ARRAY[a.model]) u ORDER BY u.activity LIMIT 1;
+		IF FOUND THEN
+			PERFORM leadscore._install_triggers(a.model, uncaptured);
 			-- nobody has added what came meanwhile to leads that are up to date else
 			INSERT INTO leadscore.rescore_run AS run (model, version, started_at, updated_at, total, finished, activities)
 			VALUES (a.model, now, clock_timestamp(), clock_timestamp(), 0, true, 'compare')
@@ -3833,7 +3869,9 @@ BEGIN
 				END;
 				RETURN QUERY SELECT 'status_unmapped', format('status "%s"', r.status),
 					format('It stands for no stage; %s leads have it, and are in the stage in which they were before.', r.count),
-					format('INSERT INTO leadscore.stage_map (model, status, stage) VALUES (%1$L, %2$L, ''...''); CALL leadscore.rescore(%1$L, move_stages => true);', m.name, r.status);
+					CASE WHEN EXISTS (SELECT FROM leadscore.stage_map p WHERE p.model = m.name)
+						 THEN format('INSERT INTO leadscore.stage_map (model, status, stage) VALUES (%1$L, %2$L, ''...''); CALL leadscore.rescore(%1$L, move_stages => true);', m.name, r.status)
+						 ELSE format('Map all statuses in leadscore.stage_map, those as well that are names of stages; then CALL leadscore.rescore(%L, move_stages => true);', m.name) END;
 			END LOOP;
 		END IF;
 		SELECT count(*) INTO n FROM leadscore.unsettled_lead l WHERE l.model = m.name;
@@ -3918,8 +3956,10 @@ BEGIN
 	END IF;
 	EXECUTE format('DROP VIEW IF EXISTS leadscore.%I', model || '_scored');
 	EXECUTE format('DROP POLICY IF EXISTS lead_visible ON leadscore.%I', model || '_state');
-	EXECUTE format('ALTER TABLE leadscore.%I ALTER COLUMN lead_key TYPE %s USING lead_key::text::%s',
-				   model || '_state', type, split_part(type, ' COLLATE ', 1));
+	-- as its owner, who may have put constraints on it that call functions
+	PERFORM leadscore._run_as_owner_of(format('leadscore.%I', model || '_state')::regclass,
+		format('ALTER TABLE leadscore.%I ALTER COLUMN lead_key TYPE %s USING lead_key::text::%s',
+			   model || '_state', type, split_part(type, ' COLLATE ', 1)));
 	EXECUTE format('CREATE POLICY lead_visible ON leadscore.%I FOR SELECT USING (leadscore.lead_visible(%L, lead_key))', model || '_state', model);
 	PERFORM leadscore._create_scored_view(model);
 	FOR g IN SELECT e.privilege_type, e.is_grantable, CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(e.grantee)) END AS grantee
@@ -4757,7 +4797,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	state	text := leadscore._state_has_key(_forget.model, 's', '$1');
+	state	regclass := to_regclass(format('leadscore.%I', _forget.model || '_state'));
 	erased	jsonb := '{}';
 	former	text[];
 	line	record;
@@ -4779,9 +4819,10 @@ BEGIN
 		END IF;
 		-- a key that another lead has got since is that one's
 		IF state IS NOT NULL AND line.before IS NULL THEN
-			EXECUTE format('DELETE FROM leadscore.%I s WHERE %s AND s.lead_key::text = $1 AND (NOT $2 OR NOT s.lead_exists)', _forget.model || '_state', state)
-				USING line.key, line.is_former;
-			GET DIAGNOSTICS n = ROW_COUNT;
+			-- as its owner, who may have put triggers and rules on it
+			n := leadscore._run_as_owner_of(state, format('DELETE FROM %s s WHERE %s AND s.lead_key::text = %L%s', state,
+				leadscore._state_has_key(_forget.model, 's', quote_literal(line.key) || '::text'), line.key,
+				CASE WHEN line.is_former THEN ' AND NOT s.lead_exists' ELSE '' END));
 			erased := erased || jsonb_build_object('state', coalesce((erased ->> 'state')::bigint, 0) + n);
 		END IF;
 		n := leadscore._delete_history(_forget.model, line.key, line.before, line.since);

@@ -713,6 +713,8 @@ DELETE FROM deal WHERE id IN (1, 2, 4);
 INSERT INTO deal VALUES (7, 'Marketing Qualified Lead'), (8, 'SQL');
 CALL leadscore.rescore('doc_status');
 SELECT finding, object, detail FROM leadscore.doctor('doc_status');
+-- a map takes that meaning away, from all of them
+SELECT DISTINCT remedy FROM leadscore.doctor('doc_status');
 DELETE FROM deal WHERE status IN ('hold', 'won');
 SELECT * FROM leadscore.doctor('doc_status');
 

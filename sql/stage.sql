@@ -472,6 +472,23 @@ RESET client_min_messages;
 SELECT b.*, s.stage FROM bids b JOIN leadscore.stg_several_scored s ON s.lead_key = b.id ORDER BY id;
 SELECT detail FROM leadscore.doctor('stg_several') WHERE finding LIKE 'write_back%';
 SELECT leadscore.detach('stg_several');
+-- in a column of type char(n), too; and a domain that does not take every score
+CREATE DOMAIN few AS integer CHECK (VALUE < 10);
+CREATE DOMAIN mild AS text CHECK (VALUE <> 'cold');
+CREATE TABLE padded (id integer PRIMARY KEY, n integer, status char(12), points few, warmth mild);
+SELECT leadscore.copy_model('stg_status', 'stg_padded');
+UPDATE leadscore.model SET target = 'padded' WHERE name = 'stg_padded';
+INSERT INTO leadscore.stage_map (model, status, stage) VALUES ('stg_padded', 'screening', 'sql');
+INSERT INTO padded (id, n, status) VALUES (1, 1, 'new'), (2, 20, 'working');
+SELECT leads FROM leadscore.attach('stg_padded', stage_column => 'status', score_column => 'points', temperature_column => 'warmth');
+UPDATE padded SET status = 'screening' WHERE id = 2 RETURNING status;
+UPDATE padded SET n = 21 WHERE id = 2 RETURNING status;
+SET client_min_messages = error;
+CALL leadscore.rescore('stg_padded', write_back => true);
+RESET client_min_messages;
+SELECT p.*, s.stage, s.score, s.temperature FROM padded p JOIN leadscore.stg_padded_scored s ON s.lead_key = p.id ORDER BY id;
+SELECT finding, detail FROM leadscore.doctor('stg_padded') WHERE finding LIKE 'write_back%';
+SELECT leadscore.detach('stg_padded');
 
 --
 -- Rescoring: moves stages only if it is told to, and announces nothing

@@ -339,6 +339,57 @@ SELECT leadscore._delete_history('tr_att', NULL, NULL) > 0 AS cleared;
 DROP OWNED BY regress_tr_rep;
 DROP ROLE regress_tr_rep;
 
+-- of a model that is not attached nothing is counted: what it reads would be read
+-- as the owner of the history, and who may write models may name any view
+CREATE ROLE regress_tr_own;
+GRANT USAGE ON SCHEMA leadscore TO regress_tr_own;
+GRANT SELECT, INSERT ON leadscore.model, leadscore.activity_source, leadscore.transition, leadscore.sla TO regress_tr_own;
+GRANT USAGE, CREATE ON SCHEMA tr TO regress_tr_own;
+SET ROLE regress_tr_own;
+CREATE TABLE own_lead (id integer PRIMARY KEY);
+CREATE TABLE own_call (lead integer, at timestamptz);
+CREATE TABLE own_deal (id integer PRIMARY KEY, stage leadscore.lead_stage);
+CREATE FUNCTION who() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+	IF current_user <> 'regress_tr_own' THEN
+		RAISE WARNING 'the view runs with the rights of somebody else';
+	END IF;
+	RETURN now();
+END
+$$;
+CREATE VIEW own_source AS SELECT id, tr.who() AS asked_at FROM own_lead;
+INSERT INTO own_lead VALUES (1), (2);
+INSERT INTO own_deal VALUES (1, 'lead');
+INSERT INTO leadscore.model (name, target, source, key_column) VALUES ('tr_own', 'own_lead', 'own_source', 'id');
+INSERT INTO leadscore.activity_source (model, name, relation, lead_key, occurred_at) VALUES ('tr_own', 'call', 'own_call', 'lead', 'at');
+INSERT INTO leadscore.transition (model, from_stage, to_stage, min_attempts) VALUES ('tr_own', 'lead', 'mql', 1);
+INSERT INTO leadscore.sla (model, stage, starts, request_at, response_activity) VALUES ('tr_own', 'lead', 'request', 'asked_at', 'call');
+CREATE TRIGGER guard BEFORE UPDATE ON own_deal FOR EACH ROW EXECUTE FUNCTION leadscore.guard_stage('tr_own');
+SELECT leads FROM leadscore.attach('tr_own');
+SELECT detail FROM tr.error($$UPDATE own_deal SET stage = 'mql'$$);
+-- nor do triggers on his state table run as somebody else when a lead is forgotten; rules are refused
+CREATE FUNCTION who_deletes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM tr.who(); RETURN OLD; END $$;
+CREATE TRIGGER who BEFORE DELETE ON leadscore.tr_own_state FOR EACH ROW EXECUTE FUNCTION who_deletes();
+SELECT state, detail FROM tr.error($$CREATE RULE who AS ON DELETE TO leadscore.tr_own_state DO ALSO SELECT tr.who()$$);
+SELECT leadscore.forget('tr_own', '2') -> 'state' AS state;
+SELECT leadscore.forget('tr_own', 'none') -> 'state' AS state;
+-- nor a constraint on it, when keys get another type
+CREATE TABLE own_typed (id integer PRIMARY KEY);
+INSERT INTO own_typed VALUES (1);
+INSERT INTO leadscore.model (name, target) VALUES ('tr_typed', 'own_typed');
+SELECT leads FROM leadscore.attach('tr_typed');
+ALTER TABLE leadscore.tr_typed_state ADD CHECK (tr.who() IS NOT NULL AND lead_key IS NOT NULL);
+ALTER TABLE own_typed ALTER id TYPE text;
+SELECT pg_typeof(lead_key), count(*) FROM leadscore.tr_typed_state GROUP BY 1;
+SELECT leadscore.detach('tr_typed');
+SELECT leadscore.detach('tr_own');
+SELECT state, detail FROM tr.error($$UPDATE own_deal SET stage = 'mql'$$);
+RESET ROLE;
+DELETE FROM leadscore.model WHERE name IN ('tr_own', 'tr_typed');
+SELECT leadscore._delete_history(model, NULL, NULL) > 0 AS cleared FROM unnest('{tr_own,tr_typed}'::text[]) model;
+DROP OWNED BY regress_tr_own;
+DROP ROLE regress_tr_own;
+
 DELETE FROM leadscore.model WHERE name LIKE 'tr\_%';
 SELECT count(*) FROM leadscore.transition WHERE model LIKE 'tr\_%';
 DROP OWNED BY tr_editor;

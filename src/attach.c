@@ -77,6 +77,20 @@ require_owner_by_name(const char *model, const char *name)
 }
 
 /*
+ * PostgreSQL 15 lets an owner make a view of his empty table: what is in that
+ * would run with the rights of whoever reads it.
+ */
+static void
+require_table(const char *model, Oid relid)
+{
+	if (OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_VIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("scoring model \"%s\" cannot score", model),
+				 errhint("leadscore.doctor(%s) tells what is wrong.", quote_literal_cstr(model))));
+}
+
+/*
  * An attached model may be about to follow tables that took the place of
  * others; and its states are not to be had by whoever comes after the leads'
  * table is gone.
@@ -98,10 +112,10 @@ require_attachment_owner(const char *model, Snapshot snapshot)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		static const int names[] = {Anum_attachment_target_name, Anum_attachment_source_name};
+		bool		isnull;
 
 		for (int i = 0; i < lengthof(names); i++)
 		{
-			bool		isnull;
 			Datum		name = heap_getattr(tuple, names[i], RelationGetDescr(rel), &isnull);
 
 			if (!isnull)
@@ -109,6 +123,9 @@ require_attachment_owner(const char *model, Snapshot snapshot)
 		}
 		if (OidIsValid(states))
 			require_owner(model, states);
+		require_table(model, states);
+		require_table(model, DatumGetObjectId(heap_getattr(tuple, Anum_attachment_target,
+														   RelationGetDescr(rel), &isnull)));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

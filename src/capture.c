@@ -557,17 +557,23 @@ means_stage(CapturedTable *table, TupleTableSlot *slot, LeadStage stage)
 	LeadStage	first;
 	Datum		value;
 	bool		isnull;
+	Oid			type;
 	Oid			output;
 	bool		varlena;
+	char	   *status;
 
 	if (funnel->nmapped == 0)
 		return false;
 	value = slot_getattr(slot, column, &isnull);
 	if (isnull)
 		return false;
-	getTypeOutputInfo(TupleDescAttr(slot->tts_tupleDescriptor, column - 1)->atttypid,
-					  &output, &varlena);
-	return funnel_status_means(funnel, OidOutputFunctionCall(output, value), stage, &first);
+	type = getBaseType(TupleDescAttr(slot->tts_tupleDescriptor, column - 1)->atttypid);
+	getTypeOutputInfo(type, &output, &varlena);
+	status = OidOutputFunctionCall(output, value);
+	/* a cast to text, as which the status is read, leaves the blanks out */
+	if (type == BPCHAROID)
+		status[bpchartruelen(status, strlen(status))] = '\0';
+	return funnel_status_means(funnel, status, stage, &first);
 }
 
 /*

@@ -1520,24 +1520,26 @@ forget_lead(Scorer *scorer, StateRow *row)
  * carry over what stays with the lead.  Had it a problem?
  *
  * What is carried over is what was there before the command 'replaced_by',
- * which may have given the old key to another lead already.
+ * which may have given the old key to another lead already.  If it has not, it
+ * is what is replaced here: somebody who scores the lead without holding it, for
+ * what it did or by other rules, may be just about to commit.
  */
 static bool
 move_away(Scorer *scorer, Datum old_key, CommandId replaced_by, StateRow *row)
 {
 	StateTable *states = scorer->states;
 	StateRow	old;
+	bool		found = false;
 	bool		had_problem = false;
 
-	if (state_find_before(states, old_key, replaced_by, &old))
-	{
-		carry_over(&old, row);
-		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
-	}
 	while (state_find(states, old_key, false, NULL, &old) &&
 		   !(old.is_own && old.command >= replaced_by))
 	{
 		StateRow	gone = old;
+
+		found = true;
+		carry_over(&old, row);
+		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
 
 		/* lest somebody who gets the old key is taken for this lead */
 		forget_lead(scorer, &gone);
@@ -1548,6 +1550,11 @@ move_away(Scorer *scorer, Datum old_key, CommandId replaced_by, StateRow *row)
 		if (state_find(states, old_key, false, NULL, &old) &&
 			state_delete(states, &old))
 			break;
+	}
+	if (!found && state_find_before(states, old_key, replaced_by, &old))
+	{
+		carry_over(&old, row);
+		had_problem = DatumGetBool(old.values[STATE_HAS_PROBLEM]);
 	}
 	return had_problem;
 }

@@ -22,6 +22,7 @@
 #include "catalog/pg_enum.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -148,18 +149,33 @@ typedef struct Attempts
 /*
  * As leadscore.attempts() says; as the owner of the history, since whoever moves
  * leads need not be allowed to read that.
+ *
+ * What an attached model reads is read as the owners of that.  Of another nobody
+ * has looked at whose tables those are, and they would be read as the owner of
+ * the history, functions in views included: not here.
  */
 static void
 count_attempts(void *arg)
 {
 	static Oid	types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	Attempts   *attempts = (Attempts *) arg;
+	Oid			states = state_table_of(attempts->model);
 	Datum		values[3];
 	Impersonation impersonation;
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot	snapshot;
 	SPIPlanPtr	plan;
 	bool		isnull;
 
+	/* until the end of the transaction: nobody is to detach it meanwhile */
+	if (OidIsValid(states))
+		LockRelationOid(states, AccessShareLock);
+	if (!OidIsValid(states) || state_table_of(attempts->model) != states)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("scoring model \"%s\" is not attached", attempts->model),
+				 errhint("Call leadscore.attach(%s) first.",
+						 quote_literal_cstr(attempts->model))));
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	values[0] = CStringGetTextDatum(attempts->model);
 	values[1] = CStringGetTextDatum(attempts->lead_key);
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());

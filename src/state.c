@@ -142,7 +142,7 @@ is_key_index(const StateTable *table, Relation index)
 {
 	Form_pg_index form = index->rd_index;
 
-	return form->indisunique && form->indimmediate && form->indisready &&
+	return form->indisunique && form->indimmediate && form->indisready && form->indisvalid &&
 		form->indnkeyatts == 1 &&
 		form->indkey.values[0] == table->columns[STATE_LEAD_KEY] &&
 		RelationGetIndexPredicate(index) == NIL;
