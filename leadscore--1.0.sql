@@ -4855,7 +4855,7 @@ AS $$
 	SELECT leadscore.forget(model, lead_key::pg_catalog.text)
 $$;
 COMMENT ON FUNCTION leadscore.forget(text, anyelement) IS
-'Erases what is kept of the lead with this key: state, history, problems, what was done of the playbook, missed deadlines and what is pending, and returns how many rows of each; also what is kept of it under the keys that it had before, as far as its history tells of them (former_keys: how many).  The CRM''s own rows are yours to erase, before: a lead that is still there is scored again when it is written next.  0 of each for a lead that is not known.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 NULL, 42704 unknown model, without any history, 42501 not the owner.';
+'Erases what is kept of the lead with this key: state, history, problems, what was done of the playbook, missed deadlines and what is pending, and returns how many rows of each; also what is kept of it under the keys that it had before, as far as its history tells of them (former_keys: how many).  All that is kept under the key that is given goes, whoever had it once, and what those had done under keys before.  The CRM''s own rows are yours to erase, before: a lead that is still there is scored again when it is written next.  0 of each for a lead that is not known.  The caller owns the leads'' table; of a model that was deleted, whose history is left, leadscore.history.  Errors: 22004 NULL, 42704 unknown model, without any history, 42501 not the owner.';
 
 CREATE FUNCTION leadscore._drop_history(model text, before timestamptz)
 RETURNS bigint
