@@ -2103,6 +2103,35 @@ SUPPORT leadscore.lead_changed_support;
 COMMENT ON FUNCTION leadscore.lead_changed(text, record, record) IS
 'Condition of the triggers: did an update change anything that the model reads?  Elsewhere it says yes.';
 
+CREATE FUNCTION leadscore.refuse_rewrite_rule() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	r	record;
+BEGIN
+	SELECT w.rulename, w.ev_class::regclass AS relation, a.model INTO r
+	FROM pg_event_trigger_ddl_commands() c
+	JOIN pg_rewrite w ON c.classid = 'pg_rewrite'::regclass AND w.oid = c.objid
+	JOIN leadscore.attachment a ON (w.ev_class = a.target AND w.ev_type = '1')
+		OR w.ev_class = to_regclass(format('leadscore.%I', a.model || '_state'))
+	LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_in_use',
+			MESSAGE = format('cannot create rule "%s" on table "%s"', r.rulename, r.relation),
+			DETAIL = format('Scoring model "%s" is attached, and reads the table with rights other than its owner''s.', r.model),
+			HINT = format('SELECT leadscore.detach(%L) first.', r.model);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION leadscore.refuse_rewrite_rule() IS
+'Event trigger: refuses rules on the state tables of attached models, and rules that would make a view of a table of leads; what they call would run with the rights of those who read the table.  Errors: 55006.';
+CREATE EVENT TRIGGER leadscore_refuse_rewrite_rule ON ddl_command_end
+	WHEN TAG IN ('CREATE RULE')
+	EXECUTE FUNCTION leadscore.refuse_rewrite_rule();
+COMMENT ON EVENT TRIGGER leadscore_refuse_rewrite_rule IS 'Refuses rules on the state tables of attached models, and rules that would make a view of a table of leads';
+
 CREATE FUNCTION leadscore._expected_triggers(model text)
 RETURNS TABLE (relation regclass, trigger name, definition text)
 LANGUAGE sql STABLE STRICT
@@ -2189,35 +2218,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION leadscore._uncaptured_activities(text[]) IS
 'Internal: activity sources of attached models that rules are about, but whose tables have no trigger yet.';
-
-CREATE FUNCTION leadscore.refuse_rewrite_rule() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-	r	record;
-BEGIN
-	SELECT w.rulename, w.ev_class::regclass AS relation, a.model INTO r
-	FROM pg_event_trigger_ddl_commands() c
-	JOIN pg_rewrite w ON c.classid = 'pg_rewrite'::regclass AND w.oid = c.objid
-	JOIN leadscore.attachment a ON (w.ev_class = a.target AND w.ev_type = '1')
-		OR w.ev_class = to_regclass(format('leadscore.%I', a.model || '_state'))
-	LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'object_in_use',
-			MESSAGE = format('cannot create rule "%s" on table "%s"', r.rulename, r.relation),
-			DETAIL = format('Scoring model "%s" is attached, and reads the table with rights other than its owner''s.', r.model),
-			HINT = format('SELECT leadscore.detach(%L) first.', r.model);
-	END IF;
-END
-$$;
-COMMENT ON FUNCTION leadscore.refuse_rewrite_rule() IS
-'Event trigger: refuses rules on the state tables of attached models, and rules that would make a view of a table of leads; what they call would run with the rights of those who read the table.  Errors: 55006.';
-CREATE EVENT TRIGGER leadscore_refuse_rewrite_rule ON ddl_command_end
-	WHEN TAG IN ('CREATE RULE')
-	EXECUTE FUNCTION leadscore.refuse_rewrite_rule();
-COMMENT ON EVENT TRIGGER leadscore_refuse_rewrite_rule IS 'Refuses rules on the state tables of attached models, and rules that would make a view of a table of leads';
 
 CREATE FUNCTION leadscore.after_activity_rule() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER

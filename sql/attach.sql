@@ -658,6 +658,33 @@ SELECT s.temperature, s.grade, l.ctid = b.row AS untouched, l.grade FROM shown l
 CREATE RULE r AS ON UPDATE TO leadscore.att_shown_state DO ALSO SELECT 1;
 CREATE RULE r AS ON UPDATE TO shown DO ALSO SELECT 1;
 DROP RULE r ON shown;
+-- PostgreSQL 15 makes a view of an empty table that has nothing else on it; later ones refuse that themselves
+CREATE TABLE bare (id integer NOT NULL);
+INSERT INTO leadscore.model (name, target, key_column) VALUES ('att_bare', 'bare', 'id');
+CREATE UNIQUE INDEX bare_key ON bare (id);
+SELECT leads FROM leadscore.attach('att_bare');
+DROP INDEX bare_key;
+DO $$
+DECLARE t record;
+BEGIN
+	FOR t IN SELECT tgname FROM pg_trigger WHERE tgrelid = 'bare'::regclass LOOP
+		EXECUTE format('DROP TRIGGER %I ON bare', t.tgname);
+	END LOOP;
+END
+$$;
+VACUUM bare;
+DO $$
+BEGIN
+	CREATE RULE "_RETURN" AS ON SELECT TO bare DO INSTEAD SELECT 1 AS id;
+	RAISE 'the table is a view';
+EXCEPTION WHEN object_in_use OR wrong_object_type THEN
+	RAISE NOTICE 'refused';
+END
+$$;
+SELECT relkind FROM pg_class WHERE oid = 'bare'::regclass;
+SELECT leadscore.detach('att_bare');
+DELETE FROM leadscore.model WHERE name = 'att_bare';
+DROP TABLE bare;
 SELECT leadscore.detach('att_shown');
 DELETE FROM leadscore.model WHERE name = 'att_shown';
 DROP TABLE shown, shown_event, row_before;

@@ -208,6 +208,8 @@ was_contacted(const Staging *staging, const Transition *transition, char **detai
 	if (transition->min_attempts == 0)
 		return true;
 	error = catch_error(count_attempts, &attempts);
+	if (error == NULL && attempts.known && attempts.n >= transition->min_attempts)
+		return true;
 	if (error != NULL)
 		*detail = psprintf("How often it was contacted cannot be told: %s.", error->message);
 	else if (!attempts.known)
@@ -217,7 +219,7 @@ was_contacted(const Staging *staging, const Transition *transition, char **detai
 		*detail = psprintf("Attempts to contact it in stage %s: " INT64_FORMAT " of the %d that the transition of scoring model \"%s\" asks for.",
 						lead_stage_label(transition->from), attempts.n,
 						transition->min_attempts, staging->model);
-	return error == NULL && attempts.known && attempts.n >= transition->min_attempts;
+	return false;
 }
 
 
